@@ -1,0 +1,152 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check a backup against its manifest by reading it back.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ._backup_store import LATEST, Store
+from ._compression import decompress_stage
+from ._errors import ContinuityError, StoreError
+from ._files import file_sha256, read_chunks
+from ._manifest import NAME, SUMS
+from ._process import Pipeline, Stage
+from ._tar_gate import check as check_archive
+
+if t.TYPE_CHECKING:
+    from ._backup_store import Backup
+    from ._manifest import Artifact, Manifest
+
+ALL = "all"
+LEVELS = ("quick", "full")
+DUMP_MAGIC = b"PGDMP"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which backups to verify: of one stack or all; one ID, the latest, or all; and how thoroughly."""
+
+    root: str
+    stack: str | None = None
+    id: str = LATEST
+    level: str = "full"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of one backup; ``bytes`` were read."""
+
+    stack: str
+    id: str
+    path: str
+    artifacts: int
+    bytes: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(request: Request) -> list[Verdict]:
+    """Return a verdict on every backup that was asked for. Raises StoreError when there is none."""
+    store = Store(request.root)
+    backups: list[Backup] = []
+    for stack in [request.stack] if request.stack else store.stacks():
+        if request.id == ALL:
+            backups += store.backups(stack)
+        elif request.stack or request.id != LATEST or store.backups(stack):
+            backups.append(store.backup(stack, request.id))
+    if not backups:
+        raise StoreError(f"There is no backup below {request.root}. Set crm_backup_root to where the backups lie.")
+    return [_verify(backup, request.level) for backup in backups]
+
+
+def _verify(backup: Backup, level: str) -> Verdict:
+    try:
+        manifest = backup.manifest()
+    except StoreError as exc:
+        return Verdict(backup.stack, backup.id, backup.path, 0, 0, (str(exc),))
+    problems = _identity(backup, manifest) + _unexpected(backup, manifest)
+    count = 0
+    for artifact in manifest.artifacts:
+        found, read = _check(os.path.join(backup.path, artifact.path), artifact, level)
+        problems += [f"{artifact.path}: {problem}" for problem in found]
+        count += read
+    return Verdict(backup.stack, backup.id, backup.path, len(manifest.artifacts), count, tuple(problems))
+
+
+def _identity(backup: Backup, manifest: Manifest) -> list[str]:
+    if (manifest.id, manifest.stack) == (backup.id, backup.stack):
+        return []
+    return [f"{NAME} is that of backup {manifest.id} of stack {manifest.stack}: the directory was renamed or exchanged"]
+
+
+def _unexpected(backup: Backup, manifest: Manifest) -> list[str]:
+    expected = {NAME, SUMS, *(artifact.path for artifact in manifest.artifacts)}
+    found = {
+        os.path.relpath(os.path.join(directory, name), backup.path)
+        for directory, _directories, names in os.walk(backup.path)
+        for name in names
+    }
+    return [f"{name} is not in the manifest" for name in sorted(found - expected)]
+
+
+def _check(path: str, artifact: Artifact, level: str) -> tuple[list[str], int]:
+    """Return what is wrong with an artifact, and how many bytes were read to know."""
+    try:
+        size = os.lstat(path).st_size
+    except FileNotFoundError:
+        return ["is missing"], 0
+    if os.path.islink(path) or not os.path.isfile(path):
+        return ["is not a regular file"], 0
+    if size != artifact.size:
+        return [f"has {size} bytes, and {artifact.size} are expected"], 0
+    if level == "quick":
+        return [], 0
+    try:
+        written = file_sha256(path)
+        if written.sha256 != artifact.sha256:
+            return [f"is damaged: its SHA-256 is {written.sha256}, and {artifact.sha256} is expected"], size
+        if artifact.kind == "archive":
+            return _check_archive(path, artifact), size
+        if artifact.kind == "dump":
+            return _check_dump(path, artifact), size
+    except ContinuityError as exc:
+        return [str(exc)], size
+    except OSError as exc:
+        return [f"cannot be read: {exc.strerror}"], size
+    return [], size
+
+
+def _unpacked(path: str, artifact: Artifact) -> Stage:
+    return decompress_stage(artifact.compression, f"decompress {path}") or Stage(f"read {path}", ["cat"])
+
+
+def _check_archive(path: str, artifact: Artifact) -> list[str]:
+    with open(path, "rb") as stream, Pipeline([_unpacked(path, artifact)], stdin=stream.fileno()) as pipeline:
+        passed = check_archive(pipeline.stdout.fileno(), subject=artifact.path, allow_devices=True)
+    found = {"files": passed.files, "directories": passed.directories}
+    return [
+        f"holds {count} {what}, and {artifact.facts[what]} are expected"
+        for what, count in found.items()
+        if count != artifact.facts[what]
+    ]
+
+
+def _check_dump(path: str, artifact: Artifact) -> list[str]:
+    # Its checksum is right, so it is what was read back with pg_restore when it was written: this finds a mix-up.
+    stage = _unpacked(path, artifact)
+    start = b""
+    with open(path, "rb") as stream, Pipeline([stage], stdin=stream.fileno()) as pipeline:
+        for chunk in read_chunks(pipeline.stdout):
+            start = start or chunk[: len(DUMP_MAGIC)]
+    return [] if start == DUMP_MAGIC else ["is not a PostgreSQL dump in the custom format"]

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write to a file what one of PostgreSQL's dump programs produces, compressed on the way, every exit code checked.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import typing as t
+from dataclasses import dataclass
+
+from ._database_location import APPLICATION, InContainer
+from ._errors import DatabaseError, ProcessError, StoreError
+from ._files import read_chunks, write_hashed
+from ._process import Pipeline, Stage
+from ._workplace import workplace
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._database import Database
+    from ._database_location import Location
+    from ._files import Written
+
+
+@dataclass(frozen=True)
+class Client:
+    """A dump program that is about to run: where, what for, which, for which major version, in which run."""
+
+    location: Location
+    what: str
+    argv: Sequence[str]
+    version: int
+    run_id: str
+
+    def stage(self, *options: str) -> Stage:
+        argv = [*self.argv, *options]
+        return self.location.client(self.what, argv, version=self.version, run_id=self.run_id)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What was written, and what the dump program said meanwhile."""
+
+    written: Written
+    stderr: str
+
+
+def write_output(client: Client, compressor: Stage | None, descriptor: int, path: str, session: Database) -> Output:
+    """Run a dump program to its end and write its output, compressed, to the open file that will become ``path``.
+
+    When anything fails, the program's session is ended in the server too: killing the docker command would leave the
+    program running inside the container.
+    """
+    try:
+        if isinstance(client.location, InContainer):
+            with workplace(client.location, client.run_id) as place:
+                fifo = place.fifo("output")
+                if fifo is not None:
+                    return _through_fifo(client, compressor, descriptor, *fifo)
+        return _through_stdout(client, compressor, descriptor)
+    except BaseException as exc:
+        with contextlib.suppress(DatabaseError):
+            session.terminate(f"{APPLICATION} tool {client.run_id}")
+        if isinstance(exc, OSError) and exc.filename is None:
+            raise StoreError(f"{path} cannot be written: {exc.strerror}. Nothing was left there.", path=path) from exc
+        raise
+
+
+def _through_stdout(client: Client, compressor: Stage | None, descriptor: int) -> Output:
+    stages = [client.stage()] if compressor is None else [client.stage(), compressor]
+    with Pipeline(stages) as pipeline:
+        pipeline.close_stdin()
+        written = write_hashed(descriptor, read_chunks(pipeline.stdout))
+    return Output(written, pipeline.stderr[0])
+
+
+def _through_fifo(client: Client, compressor: Stage | None, descriptor: int, path: str, reading: int) -> Output:
+    with open(reading, "rb", buffering=0) as source, Pipeline([client.stage(f"--file={path}", "--no-sync")]) as program:
+        program.close_stdin()
+        written = _copy(source, compressor, descriptor) if _has_writer(source, program.stdout) else None
+    if written is None:
+        raise ProcessError(f"Cannot {client.what}: {client.argv[0]} ended well without writing anything.")
+    return Output(written, program.stderr[0])
+
+
+def _copy(source: t.BinaryIO, compressor: Stage | None, descriptor: int) -> Written:
+    os.set_blocking(source.fileno(), True)
+    if compressor is None:
+        return write_hashed(descriptor, read_chunks(source))
+    with Pipeline([compressor], stdin=source.fileno()) as pipeline:
+        # Only the compressor may read, so that the dump program notices when it dies.
+        source.close()
+        return write_hashed(descriptor, read_chunks(pipeline.stdout))
+
+
+def _has_writer(source: t.BinaryIO, printed: t.BinaryIO) -> bool:
+    """Wait until the program opens the named pipe, or ends without doing so, which closes what it prints to."""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    poll.register(printed, select.POLLIN)
+    # A short dump is there before its program is seen to have ended.
+    return any(file == source.fileno() for file, _event in poll.poll())

@@ -1,0 +1,127 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Writing files so that a reader sees either all of a backup or none of it.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import typing as t
+from dataclasses import dataclass
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: enough to recognise the same bytes later."""
+
+    size: int
+    sha256: str
+
+
+@contextlib.contextmanager
+def partial_file(path: str) -> Iterator[int]:
+    """Yield the descriptor of a new file of mode 0600 that becomes ``path`` when the block ends well.
+
+    The bytes go to ``.<name>.partial`` beside ``path``, reach the disk, and only then take the name. When the block
+    raises, ``path`` is untouched and nothing is left over.
+    """
+    directory, name = os.path.split(path)
+    partial = os.path.join(directory, f".{name}.partial")
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            os.fchmod(descriptor, 0o600)  # also when a dead run left it behind with another mode
+            yield descriptor
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(partial, path)
+        sync_directory(directory or ".")
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of ``data``; ``os.write`` alone may stop half-way."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def write_hashed(descriptor: int, chunks: Iterable[bytes]) -> Written:
+    """Write ``chunks`` to a descriptor and return their size and checksum."""
+    digest = hashlib.sha256()
+    size = 0
+    for chunk in chunks:
+        write_all(descriptor, chunk)
+        digest.update(chunk)
+        size += len(chunk)
+    return Written(size, digest.hexdigest())
+
+
+def write_atomically(path: str, data: bytes) -> Written:
+    """Write a small file under its final name with mode 0600, or not at all."""
+    with partial_file(path) as descriptor:
+        return write_hashed(descriptor, [data])
+
+
+def copy_hashed(source: int, target: int) -> Written:
+    """Copy what a pipe or file still holds to another descriptor; return its size and checksum."""
+    digest = hashlib.sha256()
+    size = 0
+    view = memoryview(bytearray(CHUNK))
+    while count := os.readv(source, [view]):
+        chunk = view[:count]
+        write_all(target, chunk)
+        digest.update(chunk)
+        size += count
+    return Written(size, digest.hexdigest())
+
+
+def read_chunks(stream: t.BinaryIO, size: int = CHUNK) -> Iterator[bytes]:
+    """Yield what a pipe or file holds, as it comes, until its end."""
+    while chunk := os.read(stream.fileno(), size):
+        yield chunk
+
+
+def file_sha256(path: str) -> Written:
+    """Read a file and return its size and checksum."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return descriptor_sha256(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def descriptor_sha256(descriptor: int) -> Written:
+    """Read an open file from its start and return its size and checksum."""
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    while count := os.preadv(descriptor, [buffer], size):
+        digest.update(view[:count])
+        size += count
+    return Written(size, digest.hexdigest())
+
+
+def sync_directory(path: str) -> None:
+    """Make a rename in this directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,206 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Write RESTORE.md: the commands that restore one backup with stock tools, without this collection.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+import typing as t
+
+from ._config_bundle import bundle_name
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ._manifest import Artifact, Manifest
+
+NAME = "RESTORE.md"
+# Inside the container of the database server.
+TEMPORARY = "/tmp/restore.dump"
+
+_DECOMPRESS = {"zstd": "zstd -dc", "gzip": "gzip -dc", "none": "cat"}
+
+
+def render(manifest: Manifest) -> str:
+    """Return the text for a backup whose other artifacts are complete."""
+    parts = [
+        _introduction(manifest),
+        _check(manifest),
+        *_configuration(manifest),
+        *_volumes(manifest),
+        *_databases(manifest),
+        _start(manifest),
+    ]
+    return "\n".join(parts)
+
+
+def _introduction(manifest: Manifest) -> str:
+    tools = sorted({artifact.compression for artifact in manifest.artifacts} - {"none"})
+    needed = ", ".join(["docker with the compose plugin", "tar", *tools])
+    return f"""# Restore stack {manifest.stack} from backup {manifest.id}
+
+Taken on {manifest.host}; every part is of {manifest.cut_at}. These commands need only
+{needed}. Run them as root, in this directory, on a host where the stack does **not**
+run and its volumes are empty or absent. Run them in one bash; it ends at the first error.
+"""
+
+
+def _check(manifest: Manifest) -> str:
+    return _block(
+        "1. Check that the backup is undamaged",
+        [
+            "set -eu -o pipefail",
+            f'compose() {{ {_compose(manifest)} "$@"; }}',
+            "sha256sum --quiet --check SHA256SUMS",
+        ],
+    )
+
+
+def _configuration(manifest: Manifest) -> list[str]:
+    bundle = next(
+        (a for a in manifest.artifacts if a.kind == "config" and a.path.startswith("config/project.tar")), None
+    )
+    directory = manifest.source["project_dir"]
+    if bundle is None or directory is None:
+        return [
+            "## 2. Put the compose files back\n\n"
+            "This backup has none: they were not on the host. `config/containers.json` describes every container with "
+            f"its environment. Write the compose file from it first, as {_compose_file(manifest)}.\n"
+        ]
+    place = shlex.quote(directory)
+    return [
+        _block(
+            "2. Put the compose files and env files back",
+            [f"mkdir -p {place}", f"{_decompress(bundle)} | tar --extract --numeric-owner -p --directory={place}"],
+        )
+    ]
+
+
+def _volumes(manifest: Manifest) -> list[str]:
+    commands = []
+    by_name = {entry["name"]: entry for entry in manifest.source["volumes"]}
+    for artifact in manifest.artifacts:
+        if artifact.kind != "archive":
+            continue
+        entry = by_name[artifact.source]
+        extract = "tar --extract -p --numeric-owner --xattrs --xattrs-include='*' --acls --sparse"
+        if entry["kind"] == "volume":
+            labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
+            options = [f"--opt {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["options"].items())]
+            name = shlex.quote(entry["source"])
+            commands.append(" ".join(["docker volume create", *labels, *options, name]))
+            place = f"\"$(docker volume inspect --format '{{{{.Mountpoint}}}}' {name})\""
+        else:
+            place = shlex.quote(entry["source"])
+            commands.append(f"mkdir -p {place}")
+        commands.append(f"{_decompress(artifact)} | {extract} --directory={place}")
+    for entry in manifest.source["volumes"]:
+        if entry["coverage"] == "dump" and entry["kind"] == "volume":
+            labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
+            commands.append(" ".join(["docker volume create", *labels, shlex.quote(entry["source"])]))
+    return [_block("3. Create and fill the volumes", commands)] if commands else []
+
+
+def _databases(manifest: Manifest) -> list[str]:
+    parts: list[str] = []
+    started: set[str] = set()
+    for number, artifact in enumerate((a for a in manifest.artifacts if a.kind == "dump"), 1):
+        database = manifest.database(artifact)
+        title = f"4.{number}. Restore the database {database['name']}"
+        if database["service"] is None:
+            parts.append(
+                f"## {title}\n\nIt lived at {database['host']}:{database['port']}, outside the stack. Create it there, "
+                f"then:\n\n    {_decompress(artifact)} | pg_restore --exit-on-error --no-owner --dbname=…\n"
+            )
+            continue
+        commands = [] if database["service"] in started else _server_commands(manifest, database)
+        started.add(database["service"])
+        parts.append(_block(title, [*commands, *_database_commands(artifact, database)]))
+    return parts
+
+
+def _server_commands(manifest: Manifest, database: Mapping[str, t.Any]) -> list[str]:
+    commands = [f"compose up --detach --wait {shlex.quote(database['service'])}"]
+    roles = manifest.find("globals", database["globals"])
+    if roles is not None:
+        commands.append("# Roles that exist already are reported and left alone.")
+        commands.append(f"{_decompress(roles)} | {_psql(database, 'template1')} --quiet")
+    return commands
+
+
+def _database_commands(artifact: Artifact, database: Mapping[str, t.Any]) -> list[str]:
+    name = shlex.quote(database["name"])
+    user = f"--username={shlex.quote(database['superuser'])}"
+    inside = f"compose exec -T {shlex.quote(database['service'])}"
+    exists = f"SELECT 1 FROM pg_database WHERE datname = {_literal(database['name'])}"
+    create = (
+        f"{inside} createdb {user} --maintenance-db=template1 --template=template0 "
+        f"--encoding={shlex.quote(database['encoding'])} --lc-collate={shlex.quote(database['collate'])} "
+        f"--lc-ctype={shlex.quote(database['ctype'])} --owner={shlex.quote(database['owner'])} {name}"
+    )
+    strict = "--set=ON_ERROR_STOP=1"
+    # Without a pipe before it, exec would read the rest of what was pasted.
+    lines = [
+        f"{_psql(database, 'template1')} -tA --command={shlex.quote(exists)} </dev/null | grep -q 1 ||",
+        f"    {create} </dev/null",
+    ]
+    restore = f"pg_restore --exit-on-error {user} --dbname={name}"
+    if not database["repair"]:
+        lines.append(f"{_decompress(artifact)} | {inside} {restore}")
+    else:
+        # Read three times, so it has to be a file.
+        lines.append(f"{_decompress(artifact)} | {inside} tee {TEMPORARY} >/dev/null")
+        lines += [f"{inside} {restore} --section={section} {TEMPORARY} </dev/null" for section in ("pre-data", "data")]
+        lines += [f"{_psql(database)} {strict} --command={shlex.quote(step)} </dev/null" for step in database["repair"]]
+        lines.append(f"{inside} {restore} --section=post-data {TEMPORARY} </dev/null")
+        lines.append(f"{inside} rm {TEMPORARY} </dev/null")
+    lines.append(f"{_psql(database)} {strict} --quiet --command=ANALYZE </dev/null")
+    return lines
+
+
+def _psql(database: Mapping[str, t.Any], name: str | None = None) -> str:
+    user = shlex.quote(database["superuser"])
+    target = shlex.quote(name or database["name"])
+    return f"compose exec -T {shlex.quote(database['service'])} psql --no-psqlrc --username={user} --dbname={target}"
+
+
+def _start(manifest: Manifest) -> str:
+    return _block("5. Start the stack", ["compose up --detach --wait"])
+
+
+def _compose(manifest: Manifest) -> str:
+    directory = manifest.source["project_dir"] or "."
+    words = ["docker", "compose", "--project-name", manifest.stack, "--project-directory", directory]
+    for path in manifest.source["compose_files"]:
+        words += ["--file", _extracted(path, manifest)]
+    for path in manifest.source["environment_files"]:
+        words += ["--env-file", _extracted(path, manifest)]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _compose_file(manifest: Manifest) -> str:
+    files = manifest.source["compose_files"]
+    return f"`{_extracted(files[0], manifest)}`" if files else "`compose.yml` in this directory"
+
+
+def _extracted(path: str, manifest: Manifest) -> str:
+    directory = manifest.source["project_dir"]
+    return posixpath.join(directory or ".", bundle_name(path, directory))
+
+
+def _decompress(artifact: Artifact) -> str:
+    return f"{_DECOMPRESS[artifact.compression]} {shlex.quote(artifact.path)}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _block(title: str, commands: Iterable[str]) -> str:
+    return "\n".join([f"## {title}", "", "```sh", *commands, "```", ""])

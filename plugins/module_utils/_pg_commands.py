@@ -1,0 +1,121 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is said to PostgreSQL's own programs: argument lists, environment and connection strings.
+
+Pure functions. A password only ever goes into the environment. Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+_PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+
+
+def conninfo(*, database: str, user: str, port: int, host: str | None = None) -> str:
+    """Return a connection string without password; no value can be taken for another parameter or for a URI."""
+    values = {"host": host, "port": str(port), "user": user, "dbname": database}
+    return " ".join(f"{key}={_quoted(value)}" for key, value in values.items() if value is not None)
+
+
+def environment(
+    *, password: str | None, application: str, sslmode: str | None = None, settings: t.Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what the programs read from their environment.
+
+    ``application`` is how their sessions show in pg_stat_activity; ``settings`` are server parameters of the session.
+    """
+    options = " ".join(f"-c {key}={value}" for key, value in sorted((settings or {}).items()))
+    env = {"PGAPPNAME": application, "PGCONNECT_TIMEOUT": "10", "PGOPTIONS": options}
+    if password is not None:
+        env["PGPASSWORD"] = password
+    if sslmode is not None:
+        env["PGSSLMODE"] = sslmode
+    return env
+
+
+def dump(connection: str, *, snapshot: str, lock_timeout: int) -> list[str]:
+    """Return the command that writes one database to its standard output.
+
+    Not compressed by PostgreSQL, whose gzip is several times slower than a compressor behind it. ``lock_timeout``
+    (seconds) bounds the wait for a migration that holds a table.
+    """
+    return [
+        "pg_dump",
+        "--format=custom",
+        "--compress=0",
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={lock_timeout * 1000}",
+        "--no-password",
+        f"--dbname={connection}",
+    ]
+
+
+def dump_globals(connection: str, *, role_passwords: bool) -> list[str]:
+    """Return the command that writes roles and tablespaces as SQL; only a superuser may read passwords."""
+    hidden = [] if role_passwords else ["--no-role-passwords"]
+    return ["pg_dumpall", "--globals-only", *hidden, "--no-password", f"--dbname={connection}"]
+
+
+def restore_list() -> list[str]:
+    """Return the command that lists the dump on its standard input; it reads no further than the table of contents."""
+    return ["pg_restore", "--list"]
+
+
+def restore_script() -> list[str]:
+    """Return the command that prints the definitions of the dump on its standard input as SQL."""
+    return ["pg_restore", "--create", "--schema-only", "--file=-"]
+
+
+def restore(
+    connection: str,
+    archive: str,
+    *,
+    section: str,
+    jobs: int = 1,
+    role: str | None = None,
+    privileges: bool = True,
+    use_list: str | None = None,
+) -> list[str]:
+    """Return the command that restores one section of a dump; it stops at the first error."""
+    argv = ["pg_restore", "--exit-on-error", "--no-password", "--no-owner", f"--section={section}", f"--jobs={jobs}"]
+    if role is not None:
+        argv.append(f"--role={role}")
+    if not privileges:
+        argv.append("--no-privileges")
+    if use_list is not None:
+        argv.append(f"--use-list={use_list}")
+    return [*argv, f"--dbname={connection}", archive]
+
+
+def analyze(connection: str, *, jobs: int) -> list[str]:
+    """Return the command that gathers the planner's statistics of all tables."""
+    return ["vacuumdb", "--analyze-only", "--quiet", "--no-password", f"--jobs={jobs}", f"--dbname={connection}"]
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def label(schema: str, name: str) -> str:
+    """Return ``schema.name``, quoted where SQL needs it: how tables and sequences are called in results and manifests.
+
+    It does not depend on the server's list of keywords, so that two versions of PostgreSQL agree.
+    """
+    return ".".join(part if _PLAIN.fullmatch(part) else identifier(part) for part in (schema, name))
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    # The escape form means the same whatever standard_conforming_strings says.
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,530 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a CRM consists of: the model of a profile, its published form, and how an override is merged.
+
+A profile is YAML data (``profiles/*.yml`` of the collection, or ``crm_profiles`` of the inventory). FIELDS describes
+it in the terms of Ansible's argument specification, so Ansible's own validator checks it and
+``docs/schemas/profile.schema.json`` is generated from it. Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass, field
+
+from ._errors import ProfileError
+from ._freeze import MODES
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+Fields = dict[str, t.Any]
+
+SESSION_PLACES = ("database", "redis", "volume", "external")
+
+
+def _names() -> Fields:
+    return {"type": "list", "elements": "str", "default": []}
+
+
+def _entries(options: Fields, **more: t.Any) -> Fields:
+    return {"type": "list", "elements": "dict", "options": options, **(more or {"default": []})}
+
+
+HTTP_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "path": {"type": "str", "default": "/"},
+    "status": {"type": "list", "elements": "int", "default": [200]},
+    "json": {"type": "dict", "default": {}},
+    "headers": {"type": "dict", "default": {}},
+    "each": {
+        "type": "dict",
+        "options": {
+            "path": {"type": "str", "required": True},
+            "field": {"type": "str", "required": True},
+        },
+    },
+}
+
+SERVICE_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "images": _names(),
+    "compose_services": _names(),
+    "command": {"type": "str"},
+    "freeze": {"type": "str", "choices": list(MODES), "default": "pause"},
+    "http": _entries(HTTP_FIELDS),
+}
+
+VOLUME_FIELDS: Fields = {
+    "path": {"type": "str", "required": True},
+    "purpose": {"type": "str", "required": True},
+    "services": _names(),
+    "required": {"type": "bool", "default": True},
+    "same_image": {"type": "bool", "default": False},
+}
+
+DATABASE_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "url": _names(),
+    "host": _names(),
+    "port": _names(),
+    "user": _names(),
+    "password": _names(),
+    "database": _names(),
+    "default_host": {"type": "str"},
+    "default_port": {"type": "int", "default": 5432},
+    "default_user": {"type": "str"},
+    "default_database": {"type": "str"},
+    "repair": _entries(
+        {
+            "name": {"type": "str", "required": True},
+            "when": {"type": "str"},
+            "sql": {"type": "str", "required": True},
+        }
+    ),
+    "schema_version": {"type": "str"},
+}
+
+REDIS_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    "url": _names(),
+    "host": _names(),
+    "port": _names(),
+    "password": _names(),
+    "required": {"type": "bool", "default": False},
+}
+
+SESSION_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "when": {"type": "dict", "default": {}},
+    "stores": _entries(
+        {
+            "holds": {"type": "str", "required": True},
+            "place": {"type": "str", "required": True, "choices": list(SESSION_PLACES)},
+            "path": {"type": "str"},
+        },
+        required=True,
+    ),
+}
+
+LOG_FIELDS: Fields = {
+    "pattern": {"type": "str", "required": True},
+    "meaning": {"type": "str", "required": True},
+    "severity": {"type": "str", "choices": ["error", "warning"], "default": "error"},
+}
+
+FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "title": {"type": "str"},
+    "extends": {"type": "str"},
+    "services": _entries(SERVICE_FIELDS, required=True),
+    "environment": {"type": "dict", "default": {}},
+    "volumes": _entries(VOLUME_FIELDS),
+    "databases": _entries(DATABASE_FIELDS),
+    "redis": _entries(REDIS_FIELDS),
+    "secrets": _names(),
+    "session": {
+        "type": "dict",
+        "options": {
+            "service": {"type": "str", "required": True},
+            "rules": _entries(SESSION_FIELDS, required=True),
+        },
+    },
+    "logs": _entries(LOG_FIELDS),
+}
+
+
+@dataclass(frozen=True)
+class HttpCheck:
+    """A request that a healthy service answers; ``json`` maps dotted paths of the answer to expected values.
+
+    ``headers`` maps header names to the environment variables of the service that hold their values. With
+    ``each_path`` that resource lists objects, and ``path`` is asked once per object with ``{value}`` replaced by its
+    ``each_field``.
+    """
+
+    name: str
+    port: int
+    path: str
+    status: tuple[int, ...]
+    json: Mapping[str, t.Any]
+    headers: Mapping[str, str]
+    each_path: str | None = None
+    each_field: str | None = None
+
+
+@dataclass(frozen=True)
+class ServiceRule:
+    """How a container is recognised as this part of the CRM, and how its writing is stopped."""
+
+    name: str
+    images: tuple[str, ...]
+    compose_services: tuple[str, ...]
+    command: re.Pattern[str] | None
+    freeze: str
+    http: tuple[HttpCheck, ...]
+
+
+@dataclass(frozen=True)
+class VolumeRule:
+    """Data that a service keeps below a mount path."""
+
+    path: str
+    purpose: str
+    services: tuple[str, ...]
+    required: bool
+    same_image: bool
+
+
+@dataclass(frozen=True)
+class Repair:
+    """SQL to run between the sections of a restore, if ``when`` (a query that returns a boolean) is true."""
+
+    name: str
+    when: str | None
+    sql: str
+
+
+@dataclass(frozen=True)
+class DatabaseRule:
+    """Which environment variables of a service say how it reaches its PostgreSQL database."""
+
+    name: str
+    service: str
+    url: tuple[str, ...]
+    host: tuple[str, ...]
+    port: tuple[str, ...]
+    user: tuple[str, ...]
+    password: tuple[str, ...]
+    database: tuple[str, ...]
+    default_host: str | None
+    default_port: int
+    default_user: str | None
+    default_database: str | None
+    repair: tuple[Repair, ...]
+    schema_version: str | None
+
+
+@dataclass(frozen=True)
+class RedisRule:
+    """Which environment variables of a service say how it reaches its Redis."""
+
+    name: str
+    service: str
+    url: tuple[str, ...]
+    host: tuple[str, ...]
+    port: tuple[str, ...]
+    password: tuple[str, ...]
+    required: bool
+
+
+@dataclass(frozen=True)
+class SessionStore:
+    """A place that holds a part of the WhatsApp session."""
+
+    holds: str
+    place: str
+    path: str | None
+
+
+@dataclass(frozen=True)
+class SessionRule:
+    """Where the session is when all of ``when`` holds in the service's environment; the first such rule counts."""
+
+    name: str
+    when: Mapping[str, str]
+    stores: tuple[SessionStore, ...]
+
+
+@dataclass(frozen=True)
+class LogPattern:
+    """A line in a log that tells of lost files or a lost session."""
+
+    pattern: re.Pattern[str]
+    meaning: str
+    severity: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One CRM. ``environment`` holds what the application assumes for variables that a container does not set."""
+
+    name: str
+    title: str
+    services: tuple[ServiceRule, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[VolumeRule, ...] = ()
+    databases: tuple[DatabaseRule, ...] = ()
+    redis: tuple[RedisRule, ...] = ()
+    secrets: tuple[str, ...] = ()
+    session_service: str | None = None
+    session_rules: tuple[SessionRule, ...] = ()
+    logs: tuple[LogPattern, ...] = ()
+
+
+Validate = t.Callable[[str, Fields, t.Mapping[str, t.Any]], dict[str, t.Any]]
+
+
+def load(
+    shipped: Sequence[Mapping[str, t.Any]], own: Sequence[Mapping[str, t.Any]], validate: Validate
+) -> dict[str, Profile]:
+    """Return the profiles by name: the shipped ones, with the user's own added or merged over them.
+
+    An own profile with the name of a shipped one, or with ``extends``, says only what differs. ``validate`` is given
+    a subject, FIELDS and the data; it returns the data with defaults, or raises ProfileError.
+    """
+    data: dict[str, dict[str, t.Any]] = {str(profile["name"]): dict(profile) for profile in shipped}
+    for index, profile in enumerate(own, 1):
+        if not isinstance(profile, dict):
+            raise ProfileError(
+                f"Profile number {index} of crm_profiles is {profile!r}. It must be a dictionary or the path of a YAML "
+                "file on the control node."
+            )
+        name = profile.get("name")
+        if not isinstance(name, str) or not name:
+            raise ProfileError(f"Profile number {index} of crm_profiles has no name.")
+        base_name = profile.get("extends") or name
+        base = data.get(str(base_name), {})
+        if profile.get("extends") and not base:
+            raise ProfileError(
+                f"Profile {name}: extends names {base_name}, but there is no such profile before it. "
+                f"Known here are {', '.join(sorted(data))}."
+            )
+        data[name] = merge(base, profile)
+    return {name: parse(validate(f"Profile {name}", FIELDS, _given(profile))) for name, profile in data.items()}
+
+
+def _given(data: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Leave out what is null, in all depths: a key without a value is one that was not given."""
+    return {
+        # Of an answer's fields, null is a value like any other.
+        key: value if key == "json" else _given_value(value)
+        for key, value in data.items()
+        if value is not None
+    }
+
+
+def _given_value(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return _given(value)
+    return [_given_value(entry) for entry in value] if isinstance(value, list) else value
+
+
+def merge(base: Mapping[str, t.Any], over: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Lay ``over`` on ``base``: dictionaries and lists of named entries merge, the rest is replaced.
+
+    Entries go by their name, or else their path. New ones come first: where the first that fits counts, they are
+    tried before those of ``base``.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key] = merge(old, value)
+        elif (
+            isinstance(old, list) and isinstance(value, list) and _identity(old) and _identity(old) == _identity(value)
+        ):
+            merged[key] = _merge_entries(old, value, _identity(old) or "")
+        else:
+            merged[key] = value
+    return merged
+
+
+def _identity(entries: Sequence[t.Any]) -> str | None:
+    for key in ("name", "path"):
+        names = [entry.get(key) if isinstance(entry, dict) else None for entry in entries]
+        if names and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+            return key
+    return None
+
+
+def _merge_entries(old: list[dict[str, t.Any]], new: list[dict[str, t.Any]], key: str) -> list[dict[str, t.Any]]:
+    changes = {entry[key]: entry for entry in new}
+    kept = [merge(entry, changes.pop(entry[key], {})) for entry in old]
+    return [*changes.values(), *kept]
+
+
+def parse(data: Mapping[str, t.Any]) -> Profile:
+    """Build a profile from data that the validator has passed; raise ProfileError for what FIELDS cannot express."""
+    name = data["name"]
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise ProfileError(f"Profile {name}: name must be lower-case letters, digits, - and _.")
+    if not data["services"]:
+        raise ProfileError(f"Profile {name}: services is empty, so nothing could be recognised.")
+    for list_name in ("services", "databases", "redis"):
+        _distinct(name, list_name, data[list_name])
+    services = tuple(_service(name, entry) for entry in data["services"])
+    known = {service.name for service in services}
+    session = data.get("session") or {}
+    referring = [("databases", entry["service"]) for entry in data["databases"]]
+    referring += [("redis", entry["service"]) for entry in data["redis"]]
+    referring += [("volumes", service) for entry in data["volumes"] for service in entry["services"]]
+    referring += [("session", session["service"])] if session else []
+    for where, service in referring:
+        if service not in known:
+            raise ProfileError(
+                f"Profile {name}: {where} names the service {service}, but services has only "
+                f"{', '.join(sorted(known))}."
+            )
+    rules = tuple(_session(name, entry, data) for entry in session.get("rules", ()))
+    if session and not rules:
+        raise ProfileError(f"Profile {name}: session rules is empty. Add a rule, or leave session out.")
+    _distinct(name, "session rules", session.get("rules", ()))
+    return Profile(
+        name=name,
+        title=data.get("title") or name,
+        services=services,
+        environment=_texts(name, "environment", data["environment"]),
+        volumes=tuple(_volume(name, entry) for entry in data["volumes"]),
+        databases=tuple(_database(name, entry) for entry in data["databases"]),
+        redis=tuple(
+            RedisRule(
+                **{key: tuple(entry[key]) for key in ("url", "host", "port", "password")},
+                name=entry["name"],
+                service=entry["service"],
+                required=entry["required"],
+            )
+            for entry in data["redis"]
+        ),
+        secrets=tuple(data["secrets"]),
+        session_service=session.get("service"),
+        session_rules=rules,
+        logs=tuple(
+            LogPattern(_pattern(name, "logs", entry["pattern"]), entry["meaning"], entry["severity"])
+            for entry in data["logs"]
+        ),
+    )
+
+
+def _service(profile: str, entry: Mapping[str, t.Any]) -> ServiceRule:
+    if not entry["images"] and not entry["compose_services"]:
+        raise ProfileError(f"Profile {profile}: service {entry['name']} needs images or compose_services.")
+    where = f"services ({entry['name']})"
+    for image in entry["images"]:
+        # A colon before a slash belongs to the port of a registry.
+        if re.search(r"[:@][^/]*$", image):
+            raise ProfileError(
+                f"Profile {profile}: {where} images: {image} names a version. Leave out the tag and the digest: a "
+                "service is recognised by the repository of its image."
+            )
+    _distinct(profile, f"{where} http", entry["http"])
+    command = entry.get("command")
+    return ServiceRule(
+        name=entry["name"],
+        images=tuple(entry["images"]),
+        compose_services=tuple(entry["compose_services"]),
+        command=_pattern(profile, f"{where} command", command) if command else None,
+        freeze=entry["freeze"],
+        http=tuple(_http(profile, f"{where} http ({check['name']})", check) for check in entry["http"]),
+    )
+
+
+def _http(profile: str, where: str, entry: Mapping[str, t.Any]) -> HttpCheck:
+    each = entry.get("each") or {}
+    for path in (entry["path"], each.get("path", "/")):
+        if not path.startswith("/"):
+            raise ProfileError(f"Profile {profile}: {where} path {path} must start with a slash.")
+    if ("{value}" in entry["path"]) != bool(each):
+        raise ProfileError(
+            f"Profile {profile}: {where}: {{value}} in path and each go together; one of them is missing."
+        )
+    return HttpCheck(
+        name=entry["name"],
+        port=_port(profile, f"{where} port", entry["port"]),
+        path=entry["path"],
+        status=tuple(entry["status"]),
+        json=entry["json"],
+        headers=entry["headers"],
+        each_path=each.get("path"),
+        each_field=each.get("field"),
+    )
+
+
+def _volume(profile: str, entry: Mapping[str, t.Any]) -> VolumeRule:
+    if not entry["path"].startswith("/"):
+        raise ProfileError(
+            f"Profile {profile}: volumes path {entry['path']} must be absolute, as inside the container."
+        )
+    return VolumeRule(
+        path=entry["path"].rstrip("/") or "/",
+        purpose=entry["purpose"],
+        services=tuple(entry["services"]),
+        required=entry["required"],
+        same_image=entry["same_image"],
+    )
+
+
+def _database(profile: str, entry: Mapping[str, t.Any]) -> DatabaseRule:
+    where = f"databases ({entry['name']})"
+    _distinct(profile, f"{where} repair", entry["repair"])
+    return DatabaseRule(
+        **{key: tuple(entry[key]) for key in ("url", "host", "port", "user", "password", "database")},
+        name=entry["name"],
+        service=entry["service"],
+        default_host=entry.get("default_host"),
+        default_port=_port(profile, f"{where} default_port", entry["default_port"]),
+        default_user=entry.get("default_user"),
+        default_database=entry.get("default_database"),
+        repair=tuple(Repair(step["name"], step.get("when"), step["sql"]) for step in entry["repair"]),
+        schema_version=entry.get("schema_version"),
+    )
+
+
+def _session(profile: str, entry: Mapping[str, t.Any], data: Mapping[str, t.Any]) -> SessionRule:
+    where = f"session rules ({entry['name']})"
+    stores = []
+    for store in entry["stores"]:
+        place, path = store["place"], (store.get("path") or "").rstrip("/") or None
+        if place == "volume" and not (path or "").startswith("/"):
+            raise ProfileError(
+                f"Profile {profile}: {where}: a store in a volume needs its path, absolute as inside the container."
+            )
+        if place in ("database", "redis") and not data["databases" if place == "database" else "redis"]:
+            raise ProfileError(f"Profile {profile}: {where}: a store is in {place}, but the profile names no {place}.")
+        stores.append(SessionStore(store["holds"], place, path))
+    if not stores:
+        raise ProfileError(f"Profile {profile}: {where} stores is empty.")
+    return SessionRule(entry["name"], _texts(profile, f"{where} when", entry["when"]), tuple(stores))
+
+
+def _pattern(profile: str, where: str, text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as exc:
+        raise ProfileError(f"Profile {profile}: {where}: {text!r} is not a regular expression: {exc}.") from exc
+
+
+def _distinct(profile: str, where: str, entries: Iterable[Mapping[str, t.Any]]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry["name"] in seen:
+            raise ProfileError(f"Profile {profile}: {where} has {entry['name']} twice. Names must differ.")
+        seen.add(entry["name"])
+
+
+def _port(profile: str, where: str, port: int) -> int:
+    if not 0 < port < 65536:
+        raise ProfileError(f"Profile {profile}: {where} {port} is not a port; ports are 1 to 65535.")
+    return port
+
+
+def _texts(profile: str, where: str, data: Mapping[str, t.Any]) -> dict[str, str]:
+    for key, value in data.items():
+        if isinstance(value, (dict, list)):
+            raise ProfileError(
+                f"Profile {profile}: {where} {key} must be one word or number, not a list or dictionary."
+            )
+    return {key: _text(value) for key, value in data.items()}
+
+
+def _text(value: object) -> str:
+    # YAML reads true and 6379 where the environment has words.
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

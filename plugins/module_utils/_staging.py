@@ -1,0 +1,203 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where imported data wait beside the live ones, and how they take their place.
+
+Two ways. *Beside*: a sibling of the live directory is filled and the two exchange their names in one atomic step,
+``renameat2(2)`` with RENAME_EXCHANGE. *Inside*: where the live directory is a mount point, carries a quota, or its file
+system can't exchange names, a directory inside it is filled and its entries are moved up; a dead run is undone or
+completed by the next one, by what it left:
+
+    .crm-import-<id>/staged     filled, perhaps not wholly: nothing live was touched. Removed.
+    .crm-import-<id>/old        live entries are on their way out: they are moved back.
+    .crm-import-<id>/placing    all live entries are in old, new ones are on their way in: the rest is moved too.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import typing as t
+from dataclasses import dataclass
+
+from ._errors import StoreError
+from ._files import sync_directory
+from ._tree import remove_tree
+from ._volume_directory import is_mount_point
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PREFIX = ".crm-import-"
+STAGED, OLD, PLACING = "staged", "old", "placing"
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A directory to fill, and the live one whose place it takes."""
+
+    live: str
+    base: str
+    inside: bool
+
+    @property
+    def directory(self) -> str:
+        return os.path.join(self.base, STAGED)
+
+    def take_place(self) -> None:
+        """Make the staged content the live one. Everything must be on disk already, see ``sync``."""
+        if self.inside:
+            _replace_entries(self.live, self.base)
+        else:
+            exchange(self.directory, self.live)
+            sync_directory(os.path.dirname(self.live))
+
+    def inherit(self) -> None:
+        """Give the staged directory the owner, mode, times and attributes of the live one."""
+        _copy_attributes(self.live, self.directory)
+
+
+@contextlib.contextmanager
+def staging(live: str, *, may_exchange: bool = True) -> Iterator[Staging]:
+    """Yield an empty staging directory for a live one, alone on this host; remove what remains of it afterwards.
+
+    First clears up after runs that died. Raises StoreError when another import into this directory is running.
+    """
+    parent = os.path.dirname(live)
+    with _locked(parent, live):
+        recover(live)
+        inside = not may_exchange or is_mount_point(live) or not _can_exchange(parent)
+        base = os.path.join(live if inside else parent, PREFIX + secrets.token_hex(4))
+        # Nobody may look into it before its own directory has the mode that it is to have.
+        os.mkdir(base, 0o700)
+        staged = Staging(live, base, inside)
+        try:
+            os.mkdir(staged.directory, 0o700)
+            yield staged
+        finally:
+            remove_tree(base)
+
+
+def leftovers(live: str, *, inside: bool = False) -> list[str]:
+    """Return what dead runs left beside and inside a live directory, or inside only."""
+    places = [live] if inside else [live, os.path.dirname(live)]
+    return [entry.path for place in places for entry in os.scandir(place) if entry.name.startswith(PREFIX)]
+
+
+def is_torn(live: str) -> bool:
+    """Return whether a run died while it moved entries of a live directory."""
+    return any(
+        os.path.exists(os.path.join(base, part)) for base in leftovers(live, inside=True) for part in (OLD, PLACING)
+    )
+
+
+def recover(live: str) -> None:
+    """Undo or complete what dead runs left behind; the caller holds the lock."""
+    for base in leftovers(live):
+        if os.path.dirname(base) == live:
+            if os.path.exists(os.path.join(base, PLACING)):
+                _place(live, base)
+            elif os.path.exists(os.path.join(base, OLD)):
+                _move_entries(os.path.join(base, OLD), live)
+        remove_tree(base)
+
+
+def exchange(one: str, other: str) -> None:
+    """Let two paths exchange what they name, in one atomic step; raise OSError where that is not possible."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), one)
+    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), one, None, other)
+
+
+def sync(path: str) -> None:
+    """Bring all of the file system of a path to disk; raise OSError when that fails."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(directory: str, live: str) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"Another import into {live} is running. Wait for it, or stop it, and run this again.", directory=live
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _can_exchange(parent: str) -> bool:
+    base = os.path.join(parent, PREFIX + secrets.token_hex(4))
+    one, other = os.path.join(base, "one"), os.path.join(base, "other")
+    os.mkdir(base, 0o700)
+    try:
+        os.mkdir(one)
+        os.mkdir(other)
+        exchange(one, other)
+    except OSError as exc:
+        if exc.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV):
+            return False
+        raise
+    finally:
+        remove_tree(base)
+    return True
+
+
+def _replace_entries(live: str, base: str) -> None:
+    """Move the entries of a live directory out and the staged ones in; undo it when that fails half-way."""
+    try:
+        os.mkdir(os.path.join(base, OLD), 0o700)
+        sync_directory(base)
+        _move_entries(live, os.path.join(base, OLD))
+        # From here on a dead run is completed, before it is undone.
+        os.rename(os.path.join(base, STAGED), os.path.join(base, PLACING))
+        sync_directory(base)
+        _place(live, base)
+    except BaseException:
+        recover(live)
+        raise
+
+
+def _place(live: str, base: str) -> None:
+    placing = os.path.join(base, PLACING)
+    _move_entries(placing, live)
+    _copy_attributes(placing, live)
+    sync_directory(live)
+
+
+def _move_entries(source: str, target: str) -> None:
+    with os.scandir(os.fsencode(source)) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(os.fsencode(PREFIX))]
+    for name in names:
+        os.rename(os.path.join(os.fsencode(source), name), os.path.join(os.fsencode(target), name))
+    sync_directory(target)
+
+
+def _copy_attributes(source: str, target: str) -> None:
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    # Mode, times and extended attributes, of which ACLs are some; the owner comes first, as it clears special bits.
+    shutil.copystat(source, target)

@@ -1,0 +1,151 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The GNU tar command lines of this collection, and what tar's words mean.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ._process import Stage, program
+
+if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Every extended attribute but two kinds: ACLs are stored readably by --acls, and SELinux labels belong to the host
+# that they come from.
+XATTRS = ("--xattrs", "--xattrs-include=*", "--xattrs-exclude=security.selinux", "--xattrs-exclude=system.posix_acl_*")
+# One line per message, whatever the file is called; clocks differ between hosts and that harms nothing.
+MESSAGES = ("--quoting-style=escape", "--warning=no-timestamp")
+
+# Tar begins its lines with the path that it was called by.
+PREFIX = re.compile(r"^\S*tar: ")
+SOCKET_IGNORED = "socket ignored"
+NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Complaints:
+    """What tar said on its standard error: about sockets, which no archive can hold, and about anything else."""
+
+    sockets: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return one sentence about all sockets, then the other lines; long lists are cut, and say so."""
+        return (*_about_sockets(self.sockets), *shortened(self.others))
+
+
+def create_stage(directory: str, name: str) -> Stage:
+    """Return the stage that writes all of a directory to its standard output as a pax archive.
+
+    Keeps hard links, holes, extended attributes, ACLs, FIFOs, devices, numeric owners and any name. The directory
+    itself is the first member, ``./``. File systems that are mounted below the directory are entered, because the
+    application sees them as part of its volume. Times of access and of status change are left out: they can't be
+    restored. Exit code 1 is accepted: tar uses it for files that changed meanwhile, which is for the caller to judge
+    by ``complaints``.
+    """
+    return Stage(
+        name,
+        [
+            program("tar"),
+            "--create",
+            "--file=-",
+            f"--directory={directory}",
+            "--format=posix",
+            # The default puts the process ID into the names of the extended headers.
+            "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f",
+            # Rotating disks read a directory's files faster in this order; others don't mind.
+            "--sort=inode",
+            "--sparse",
+            "--numeric-owner",
+            "--acls",
+            *XATTRS,
+            *MESSAGES,
+            ".",
+        ],
+        accept=frozenset({0, 1}),
+    )
+
+
+def extract_stage(directory: str, name: str) -> Stage:
+    """Return the stage that extracts what arrives at its standard input into an empty directory.
+
+    The archive must come through the gate of ``_tar_gate``, which refuses every name that leaves the directory.
+    """
+    return Stage(
+        name,
+        [
+            program("tar"),
+            "--extract",
+            "--file=-",
+            f"--directory={directory}",
+            # Without this, tar sets aside symbolic links that are absolute or climb, and puts them in place at the
+            # end; when a later member of the same name replaces one, the stale link then wins. The gate is stricter
+            # about names than tar would be.
+            "--absolute-names",
+            "--numeric-owner",
+            "--same-permissions",
+            # A later member may replace one in a directory that is complete already, and must not change its times.
+            "--delay-directory-restore",
+            "--acls",
+            *XATTRS,
+            *MESSAGES,
+        ],
+    )
+
+
+def compare_stage(directory: str, name: str) -> Stage:
+    """Return the stage that prints a line for each difference between its standard input and a directory.
+
+    It compares types, modes, owners, times of modification, sizes, contents and link targets; not extended attributes
+    and ACLs, and it does not notice files that the archive lacks. Exit code 1 means that there are differences,
+    and so does 2: a name can't be looked up where a directory is a file now.
+    """
+    return Stage(
+        name,
+        [
+            program("tar"),
+            "--compare",
+            "--file=-",
+            f"--directory={directory}",
+            "--absolute-names",
+            "--numeric-owner",
+            *MESSAGES,
+        ],
+        accept=frozenset({0, 1, 2}),
+    )
+
+
+def complaints(stderr: str) -> Complaints:
+    """Sort what tar wrote to its standard error."""
+    sockets = []
+    others = []
+    for line in stderr.splitlines():
+        text = PREFIX.sub("", line).strip()
+        subject, _, words = text.rpartition(": ")
+        if words == SOCKET_IGNORED:
+            sockets.append(subject)
+        elif text and not text.startswith("Exiting with failure status"):
+            others.append(text)
+    return Complaints(tuple(sockets), tuple(others))
+
+
+def shortened(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the first lines of a long list, and how many follow."""
+    if len(lines) <= NAMES_SHOWN:
+        return tuple(lines)
+    return (*lines[:NAMES_SHOWN], f"and {len(lines) - NAMES_SHOWN} more")
+
+
+def _about_sockets(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    left_out = "socket was" if len(names) == 1 else "sockets were"
+    return (f"{len(names)} {left_out} left out, as no archive can hold one: {', '.join(shortened(names))}",)

@@ -1,0 +1,265 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archive the content of a volume: ``plan`` only looks, ``apply`` only acts.
+
+    tar → gate → compressor → hash → file
+
+The gate counts what really went into the archive, and proves that what we write is what we would accept. Standard
+library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import typing as t
+from dataclasses import dataclass
+
+from ._compression import COMPRESSIONS, compress_stage
+from ._errors import ArchiveError, StackError, StoreError
+from ._files import Written, copy_hashed, partial_file
+from ._process import Alongside, Pipeline, enlarge_pipe
+from ._staging import leftovers
+from ._tar import Complaints, complaints, create_stage, shortened
+from ._tar_gate import Passed, TruncatedArchiveError, pass_through
+from ._tree import scan
+from ._volume_directory import is_inside, mounts_below, volume_directory
+
+if t.TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
+
+    from ._engine import Engine
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was archived.
+
+    ``plain_sha256`` is the checksum of the compressed archive before any encryption; ``content_bytes`` is the apparent
+    size of all files.
+    """
+
+    size: int
+    sha256: str
+    plain_sha256: str
+    files: int
+    directories: int
+    content_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """The task parameters, after Ansible has checked their types."""
+
+    volume: str
+    archive: str
+    compression: str = "zstd"
+    level: int | None = None
+    force: bool = False
+    allow_changed: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will happen, and why; ``reason`` is None when nothing will."""
+
+    request: Request
+    directory: str
+    reason: str | None
+    files: int
+    directories: int
+    content_bytes: int
+
+    @property
+    def changed(self) -> bool:
+        return self.reason is not None
+
+    def diff(self) -> dict[str, str]:
+        """Describe the archive before and after."""
+        path = self.request.archive
+        before = f"{path}: {os.path.getsize(path)} bytes\n" if os.path.exists(path) else ""
+        after = f"{path}: {self.files} files, {self.content_bytes} bytes of content\n"
+        return {"before": before, "after": after if self.changed else before}
+
+
+def plan(request: Request, engine: Engine) -> Plan:
+    """Compare the request with the host. Changes nothing."""
+    volume = engine.volume(request.volume)
+    if volume is None:
+        raise StackError(
+            f"Volume {request.volume} does not exist. Check its name with docker volume ls: compose puts the name of "
+            "the project in front.",
+            volume=request.volume,
+        )
+    directory = volume_directory(volume)
+    if request.compression not in COMPRESSIONS:
+        raise ArchiveError(f"{request.compression} is no compression. Choose one of {', '.join(COMPRESSIONS)}.")
+    compress_stage(request.compression, "compress", request.level)
+    _check_place(request.archive, directory, request.volume)
+    reason = None
+    if not os.path.exists(request.archive):
+        reason = "the archive does not exist"
+    elif request.force:
+        reason = "force=true"
+    if reason is None:
+        return Plan(request, directory, None, 0, 0, 0)
+    if leftovers(directory, inside=True):
+        raise StackError(
+            f"Volume {request.volume} holds what an interrupted import left behind, so its content is not whole. Run "
+            "volume_import again first.",
+            volume=request.volume,
+        )
+    totals = scan(directory)
+    free = _free(request.archive)
+    # What a compressor makes of it can't be known; without one, the content is the least that is needed.
+    if free == 0 or (request.compression == "none" and totals.bytes > free):
+        raise StoreError(
+            _no_space(request.archive, f"volume {request.volume}", totals.bytes, free), archive=request.archive
+        )
+    return Plan(request, directory, reason, totals.files, totals.directories, totals.bytes)
+
+
+def apply(wanted: Plan) -> Exported:
+    """Carry out a plan."""
+    request = wanted.request
+    return export_directory(
+        wanted.directory,
+        request.archive,
+        compression=request.compression,
+        level=request.level,
+        subject=f"volume {request.volume}",
+        allow_changed=request.allow_changed,
+    )
+
+
+def export_directory(
+    source: str,
+    destination: str,
+    *,
+    compression: str,
+    level: int | None = None,
+    subject: str,
+    allow_changed: bool = False,
+) -> Exported:
+    """Archive all of a directory; the archive takes its name once it is complete and on disk.
+
+    ``subject`` names the directory in messages ("volume crm_storage"). Raises ArchiveError when files changed while
+    they were read, unless ``allow_changed``, which turns that into warnings; StoreError when the disk is full;
+    ProcessError when tar or the compressor failed. Nothing is left over then.
+    """
+    warnings = [
+        f"{path} is a mount point; what is mounted there is part of the archive" for path in mounts_below(source)
+    ]
+    try:
+        with partial_file(destination) as target:
+            passed, written, said = _write(source, target, compression, level, subject, allow_changed)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = _free(destination)
+        raise StoreError(_no_space(destination, subject, scan(source).bytes, free), archive=destination) from exc
+    return Exported(
+        size=written.size,
+        sha256=written.sha256,
+        plain_sha256=written.sha256,
+        files=passed.files,
+        directories=passed.directories,
+        content_bytes=passed.bytes,
+        warnings=(*warnings, *said.warnings()),
+    )
+
+
+def _write(
+    source: str, target: int, compression: str, level: int | None, subject: str, allow_changed: bool
+) -> tuple[Passed, Written, Complaints]:
+    passed: Passed | TruncatedArchiveError
+    with (
+        Pipeline([create_stage(source, f"archive {subject}")]) as tar,
+        _compressor(compression, level, target, subject) as (sink, writer),
+    ):
+        try:
+            # What the volume holds is archived, devices too; whether they may be restored is asked on import.
+            passed = pass_through(tar.stdout.fileno(), sink, subject=f"The archive of {subject}", allow_devices=True)
+        except TruncatedArchiveError as exc:
+            # Tar has died: its own exit code and words say more, and are asked first.
+            passed = exc
+    if isinstance(passed, TruncatedArchiveError):
+        raise passed
+    said = complaints(tar.stderr[0])
+    if tar.returncodes[0] == 1 and not allow_changed:
+        raise ArchiveError(
+            f"{subject[:1].upper()}{subject[1:]} changed while it was archived, so nothing was kept: "
+            f"{'; '.join(shortened(said.others))}. Stop or pause the services that write to it, or set allow_changed "
+            "if single files may be torn.",
+            changed=list(shortened(said.others)),
+        )
+    return passed, writer.result, said
+
+
+@contextlib.contextmanager
+def _compressor(
+    compression: str, level: int | None, target: int, subject: str
+) -> Iterator[tuple[int, Alongside[Written]]]:
+    """Yield a descriptor to write to; what is written there arrives at ``target``, compressed and hashed."""
+    stage = compress_stage(compression, f"compress the archive of {subject}", level)
+    if stage is None:
+        reading, writing = os.pipe()
+        enlarge_pipe(writing)
+        with (
+            open(writing, "wb", buffering=0) as sink,
+            Alongside(lambda: _store(open(reading, "rb", buffering=0), target), sink.close) as writer,
+        ):
+            yield writing, writer
+    else:
+        with (
+            Pipeline([stage]) as compressor,
+            Alongside(lambda: _store(compressor.stdout, target), compressor.close_stdin) as writer,
+        ):
+            yield compressor.stdin.fileno(), writer
+
+
+def _store(source: t.BinaryIO | io.FileIO, target: int) -> Written:
+    with source:
+        return copy_hashed(source.fileno(), target)
+
+
+def _check_place(archive: str, directory: str, volume: str) -> None:
+    """Refuse a path that can't take an archive, before anything is read."""
+    place = os.path.dirname(archive) or "."
+    if not os.path.isdir(place):
+        raise StoreError(
+            f"There is no directory {place} for the archive. Create it, or choose another path.", archive=archive
+        )
+    if os.path.isdir(archive):
+        raise StoreError(f"{archive} is a directory. Name the file in it that is to hold the archive.", archive=archive)
+    if is_inside(archive, directory):
+        raise StoreError(
+            f"{archive} lies inside volume {volume} ({directory}), so the archive would contain itself. Choose a path "
+            "outside of the volume.",
+            archive=archive,
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        reason = "is on a read-only file system" if _is_read_only(place) else f"is not writable for user {os.geteuid()}"
+        raise StoreError(f"{place} {reason}, so no archive can be written there.", archive=archive)
+
+
+def _is_read_only(path: str) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _free(archive: str) -> int:
+    status = os.statvfs(os.path.dirname(archive) or ".")
+    return status.f_bavail * status.f_frsize
+
+
+def _no_space(archive: str, subject: str, content: int, free: int) -> str:
+    return (
+        f"There is not enough space for {archive}: {subject} holds {content} bytes, which need up to as much when they "
+        f"do not compress, and {free} bytes are free in {os.path.dirname(archive) or '.'}. Free some, or choose "
+        "another path."
+    )

@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_info
+short_description: List backups and what they hold
+version_added: 0.1.0
+author:
+  - crm.continuity contributors (@crm-continuity)
+description:
+  - Lists the complete backups below a backup root, oldest first, from their manifests.
+  - Opens no archive and no dump. M(crm.continuity.backup_verify) does that.
+  - A backup whose manifest is missing or damaged is listed with RV(backups[].problem) set.
+extends_documentation_fragment:
+  - crm.continuity._attributes
+  - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._attributes.info_module
+  - crm.continuity._store
+options:
+  stack:
+    description: Name of a stack. Without it, the backups of all stacks are listed.
+    type: str
+  id:
+    description:
+      - ID of one backup, or V(latest).
+      - An ID that does not exist is an error; V(latest) of a stack without backups is an empty list.
+    type: str
+  manifest:
+    description: Whether to return the whole manifests.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: List all backups of this host
+  crm.continuity.backup_info:
+  register: all_backups
+
+- name: Read the manifest of the latest backup of one stack
+  crm.continuity.backup_info:
+    stack: crm
+    id: latest
+    manifest: true
+"""
+
+RETURN = r"""
+backups:
+  description: The backups, oldest first within each stack.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    stack:
+      description: Name of the stack.
+      returned: always
+      type: str
+    id:
+      description: ID of the backup, the time in UTC at which it was started.
+      returned: always
+      type: str
+      sample: 20261121T020000Z
+    path:
+      description: Directory of the backup.
+      returned: always
+      type: str
+    problem:
+      description: Why the backup cannot be used. Null when the manifest is sound.
+      returned: always
+      type: str
+    size:
+      description: Size of all artifacts in bytes.
+      returned: when the manifest is sound
+      type: int
+    cut_at:
+      description: The instant that all parts belong to, in UTC.
+      returned: when the manifest is sound
+      type: str
+    host:
+      description: Name of the host that the backup was taken on.
+      returned: when the manifest is sound
+      type: str
+    profiles:
+      description: Names of the profiles that matched.
+      returned: when the manifest is sound
+      type: list
+      elements: str
+    frozen_seconds:
+      description: How long the services stood still.
+      returned: when the manifest is sound
+      type: float
+    artifacts:
+      description: Number of artifacts.
+      returned: when the manifest is sound
+      type: int
+    warnings:
+      description: What the backup does not cover, and other remarks made when it was taken.
+      returned: when the manifest is sound
+      type: list
+      elements: str
+    manifest:
+      description: The whole manifest, as described in C(docs/schemas/manifest.schema.json).
+      returned: when O(manifest=true) and the manifest is sound
+      type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._backup_info import Request, describe
+from ..module_utils._module import STORE_OPTIONS, reported_by
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "stack": {"type": "str"},
+            "id": {"type": "str"},
+            "manifest": {"type": "bool", "default": False},
+            **STORE_OPTIONS,
+        },
+        supports_check_mode=True,
+    )
+    with reported_by(module):
+        backups = describe(
+            Request(
+                root=module.params["backup_root"],
+                stack=module.params["stack"],
+                id=module.params["id"],
+                manifest=module.params["manifest"],
+            )
+        )
+    module.exit_json(changed=False, backups=backups)
+
+
+if __name__ == "__main__":
+    main()

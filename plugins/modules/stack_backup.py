@@ -1,0 +1,203 @@
+#!/usr/bin/python
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stack_backup
+short_description: Take one consistent backup of a CRM stack
+version_added: 0.1.0
+author:
+  - crm.continuity contributors (@crm-continuity)
+description:
+  - Captures the volumes, PostgreSQL databases, Redis data and configuration of one compose project at one instant.
+  - Services that write stand still while the volumes are archived. Databases are never stopped.
+  - Everything that can be wrong is looked for before a service is touched.
+  - The backup appears under its name only when it is complete. Whatever happens, what ran before runs afterwards.
+extends_documentation_fragment:
+  - crm.continuity._attributes
+  - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._docker
+  - crm.continuity._profiles
+  - crm.continuity._store
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: none
+    details: Every run takes a new backup.
+options:
+  stack:
+    description: Name of the compose project.
+    type: str
+    required: true
+  stack_profiles:
+    description: Names of the profiles that the stack consists of. Found by image when left out.
+    type: list
+    elements: str
+    default: []
+  project_dir:
+    description: Directory of the compose project. Found by label when left out.
+    type: path
+  exclude:
+    description: Volumes not to keep, by name or by the path that they are mounted on.
+    type: list
+    elements: str
+    default: []
+  compression:
+    description: How archives and dumps are compressed.
+    type: str
+    choices: [zstd, gzip, none]
+    default: zstd
+  level:
+    description: Level of the compression, as its program counts. The default of this collection is fast.
+    type: int
+  freeze:
+    description:
+      - How services are frozen, by the name of the compose service, where the profile is not to decide.
+      - The values are V(pause), V(stop) and V(none).
+    type: dict
+    default: {}
+  require_session:
+    description: Whether to fail when a part of the WhatsApp session is outside the backup.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Back up the stack in /opt/crm
+  crm.continuity.stack_backup:
+    stack: crm
+
+- name: Back up a stack, stopping one service instead of pausing it
+  crm.continuity.stack_backup:
+    stack: crm
+    backup_root: /opt/crm/backups
+    compression: gzip
+    freeze:
+      evolution_api: stop
+"""
+
+RETURN = r"""
+id:
+  description: ID of the backup. In check mode the one that it would have now.
+  returned: success
+  type: str
+  sample: 20261121T020000Z
+directory:
+  description: Directory of the backup.
+  returned: success
+  type: str
+artifacts:
+  description: Paths of the archives and dumps, relative to RV(directory).
+  returned: success
+  type: list
+  elements: str
+freeze:
+  description: The services that are frozen, and how.
+  returned: success
+  type: dict
+  sample: {chatwoot: pause, evolution_api: pause}
+remarks:
+  description: What the backup does not cover, and other remarks. Also kept in the manifest.
+  returned: success
+  type: list
+  elements: str
+cut_at:
+  description: The instant that all parts belong to, in UTC.
+  returned: when not in check mode
+  type: str
+size:
+  description: Size of all artifacts in bytes.
+  returned: when not in check mode
+  type: int
+files:
+  description: Number of files in the archives.
+  returned: when not in check mode
+  type: int
+rows:
+  description: Number of rows in the dumps.
+  returned: when not in check mode
+  type: int
+frozen_seconds:
+  description: How long services stood still.
+  returned: when not in check mode
+  type: float
+"""
+
+import functools
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._engine import connect
+from ..module_utils._freeze import MODES
+from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
+from ..module_utils._stack import Request as StackRequest
+from ..module_utils._stack_backup import Request, names, plan, summary, take
+from ..module_utils._version import VERSION
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "stack": {"type": "str", "required": True},
+            "stack_profiles": {"type": "list", "elements": "str", "default": []},
+            "project_dir": {"type": "path"},
+            "exclude": {"type": "list", "elements": "str", "default": []},
+            "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
+            "level": {"type": "int"},
+            "freeze": {"type": "dict", "default": {}},
+            "require_session": {"type": "bool", "default": True},
+            **DOCKER_OPTIONS,
+            **PROFILE_OPTIONS,
+            **STORE_OPTIONS,
+        },
+        supports_check_mode=True,
+    )
+    for service, mode in module.params["freeze"].items():
+        if mode not in MODES:
+            module.fail_json(msg=f"freeze: {service} cannot be frozen by {mode!r}; it is one of {', '.join(MODES)}.")
+    request = Request(
+        stack=StackRequest(
+            name=module.params["stack"],
+            profiles=tuple(module.params["stack_profiles"]),
+            project_dir=module.params["project_dir"],
+            exclude=tuple(module.params["exclude"]),
+        ),
+        root=module.params["backup_root"],
+        compression=module.params["compression"],
+        level=module.params["level"],
+        freeze=module.params["freeze"],
+        require_session=module.params["require_session"],
+        version=VERSION,
+    )
+    with reported_by(module):
+        profiles = load_profiles(module)
+        connection = functools.partial(connect, module.params["docker_host"], module.params["docker_timeout"])
+        engine = connection()
+        if module.check_mode:
+            wanted, taken = plan(request, engine, profiles), None
+        else:
+            wanted, taken = take(request, engine, profiles, connection)
+        result: dict[str, t.Any] = {
+            "changed": True,
+            "id": wanted.id,
+            "directory": wanted.path,
+            "artifacts": names(wanted),
+            "freeze": {target.service: target.mode for target in wanted.freeze},
+            "remarks": list(wanted.warnings),
+        }
+        if taken is not None:
+            result.update(summary(taken))
+        after = "".join(f"{result['directory']}/{name}\n" for name in result["artifacts"])
+        result["diff"] = {"before": "", "after": after}
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

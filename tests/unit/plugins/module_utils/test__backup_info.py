@@ -1,0 +1,105 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils._backup_info import Request, describe
+from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
+from ansible_collections.crm.continuity.tests.unit.fakes import manifest
+
+OLD, NEW = "20261120T020000Z", "20261121T020000Z"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A root with two stacks: crm with two backups, ticketz with one."""
+    for stack, id_ in (("crm", OLD), ("crm", NEW), ("ticketz", OLD)):
+        directory = tmp_path / stack / id_
+        directory.mkdir(parents=True)
+        wanted = manifest(stack=stack, id=id_)
+        encoded = encode(wanted)
+        (directory / NAME).write_bytes(encoded)
+        (directory / SUMS).write_bytes(sums(wanted, encoded))
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def listed(root, **request):
+    return [(entry["stack"], entry["id"]) for entry in describe(Request(str(root), **request))]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        pytest.param({}, [("crm", OLD), ("crm", NEW), ("ticketz", OLD)], id="all"),
+        pytest.param({"stack": "crm"}, [("crm", OLD), ("crm", NEW)], id="one stack"),
+        pytest.param({"stack": "crm", "id": OLD}, [("crm", OLD)], id="one backup"),
+        pytest.param({"id": "latest"}, [("crm", NEW), ("ticketz", OLD)], id="the latest of each"),
+        pytest.param({"id": NEW}, [("crm", NEW)], id="one backup of any stack"),
+        pytest.param({"stack": "empty", "id": "latest"}, [], id="the latest of none"),
+        pytest.param({"stack": "shop"}, [], id="a stack that was never backed up"),
+    ],
+)
+def test_what_was_asked_for_is_listed_oldest_first(root, request_, expected):
+    assert listed(root, **request_) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (
+            {"stack": "crm", "id": "20200101T000000Z"},
+            f"no backup 20200101T000000Z of stack crm. The latest are {OLD}, {NEW}",
+        ),
+        ({"stack": "empty", "id": OLD}, "no backup of stack empty"),
+        ({"id": "20200101T000000Z"}, "no backup 20200101T000000Z of any stack"),
+        ({"stack": "../crm"}, "cannot be the name of a stack"),
+    ],
+)
+def test_a_backup_that_does_not_exist_is_an_error(root, request_, words):
+    with pytest.raises(StoreError) as caught:
+        describe(Request(str(root), **request_))
+
+    assert words in str(caught.value)
+
+
+def test_a_root_that_does_not_exist_holds_nothing(tmp_path):
+    assert listed(tmp_path / "none") == []
+
+
+def test_a_backup_is_described_from_its_manifest(root):
+    (entry,) = describe(Request(str(root), "crm", NEW))
+
+    assert entry == {
+        "stack": "crm",
+        "id": NEW,
+        "path": str(root / "crm" / NEW),
+        "problem": None,
+        "size": 12,
+        "cut_at": "2026-11-21T02:00:01.500+00:00",
+        "host": "crm-a",
+        "profiles": ["chatwoot"],
+        "frozen_seconds": 1.25,
+        "artifacts": 4,
+        "warnings": [],
+    }
+
+
+def test_the_whole_manifest_comes_when_asked_for(root):
+    (entry,) = describe(Request(str(root), "crm", NEW, manifest=True))
+
+    assert entry["manifest"]["artifacts"][0]["path"] == "volumes/crm_storage.tar.zst"
+
+
+def test_a_damaged_backup_is_listed_with_its_problem_and_hides_no_other(root):
+    (root / "crm" / OLD / NAME).write_text("{}")
+
+    damaged, sound = describe(Request(str(root), "crm"))
+
+    assert "does not match SHA256SUMS" in damaged["problem"]
+    assert set(damaged) == {"stack", "id", "path", "problem"}
+    assert sound["problem"] is None

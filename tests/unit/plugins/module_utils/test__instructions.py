@@ -1,0 +1,290 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils._instructions import render
+from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
+from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest, source
+
+
+def with_first(kind, /, **changes):
+    """Return the description of a source whose first volume or database differs."""
+    found = source()
+    return {**found, kind: [{**found[kind][0], **changes}]}
+
+
+def commands(text):
+    """Return what a reader would paste, in order."""
+    return "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+
+
+# What it says
+
+
+def test_the_text_names_the_backup_and_the_tools_it_needs():
+    text = render(manifest())
+
+    assert text.startswith("# Restore stack crm from backup 20261121T020000Z\n")
+    assert "Taken on crm-a; every part is of 2026-11-21T02:00:01.500+00:00" in text
+    assert "need only\ndocker with the compose plugin, tar, zstd. Run them as root" in text
+
+
+def test_the_checksums_come_first():
+    first = commands(render(manifest())).splitlines()[:3]
+
+    assert first[0] == "set -eu -o pipefail"
+    assert first[1].startswith("compose() { docker compose --project-name crm ")
+    assert first[2] == "sha256sum --quiet --check SHA256SUMS"
+
+
+def test_a_volume_gets_its_labels_and_options_back():
+    facts = with_first("volumes", options={"type": "tmpfs", "o": "size=1g"})
+
+    text = commands(render(manifest(source=facts)))
+
+    assert (
+        "docker volume create --label com.docker.compose.project=crm --label com.docker.compose.volume=storage "
+        "--opt o=size=1g --opt type=tmpfs crm_storage\n"
+    ) in text
+
+
+def test_a_bound_directory_is_filled_where_it_was():
+    facts = with_first("volumes", kind="bind", source="/srv/my data", labels={})
+
+    text = commands(render(manifest(source=facts)))
+
+    assert "mkdir -p '/srv/my data'\n" in text
+    assert "--directory='/srv/my data'\n" in text
+    assert "docker volume create" not in text
+
+
+def test_the_volume_of_a_dumped_database_is_created_empty():
+    pg = {**source()["volumes"][0], "name": "crm_pg", "source": "crm_pg", "coverage": "dump", "labels": {"a": "b"}}
+    facts = source(volumes=[*source()["volumes"], pg])
+
+    text = commands(render(manifest(source=facts)))
+
+    assert "docker volume create --label a=b crm_pg\n" in text
+    assert text.count("tar --extract -p") == 1
+
+
+def test_a_database_without_repair_is_restored_in_one_go_from_the_pipe():
+    text = commands(render(manifest()))
+
+    assert text.count("pg_restore") == 1
+    assert "zstd -dc databases/chatwoot.dump.zst | compose exec -T postgres pg_restore --exit-on-error " in text
+
+
+def test_nothing_else_reads_what_was_pasted():
+    facts = with_first("databases", repair=["SELECT 1"])
+
+    lines = commands(render(manifest(source=facts))).splitlines()
+
+    assert [line for line in lines if "exec -T" in line and " | compose" not in line and "</dev/null" not in line] == []
+
+
+def test_a_server_with_two_databases_is_started_and_given_its_roles_once():
+    wanted = manifest(
+        source=source(databases=[*source()["databases"], {**source()["databases"][0], "name": "evolution"}])
+    )
+    second = replace(wanted.artifacts[1], path="databases/evolution.dump.zst", source="evolution")
+
+    text = commands(render(replace(wanted, artifacts=(*wanted.artifacts, second))))
+
+    assert text.count("compose up --detach --wait postgres\n") == text.count("globals.sql.zst") == 1
+    assert text.count("createdb") == 2
+
+
+def test_a_database_is_restored_in_sections_with_its_repair_before_the_last():
+    facts = with_first("databases", repair=["ALTER FUNCTION f() SET search_path = 'a b'"])
+
+    lines = commands(render(manifest(source=facts))).splitlines()
+
+    steps = [
+        next(index for index, line in enumerate(lines) if words in line)
+        for words in (
+            "up --detach --wait postgres",
+            "globals.sql.zst | ",
+            "createdb",
+            "--section=pre-data",
+            "--section=data",
+            "ALTER FUNCTION",
+            "--section=post-data",
+            "ANALYZE",
+        )
+    ]
+    assert steps == sorted(steps)
+
+
+def test_a_database_elsewhere_is_described_and_not_pasted():
+    facts = with_first("databases", service=None, container=None, host="db.example.com", port=25060)
+
+    text = render(manifest(source=facts))
+
+    assert "It lived at db.example.com:25060, outside the stack" in text
+    assert "pg_restore" not in commands(text)
+
+
+def test_compose_and_env_files_from_elsewhere_are_used_where_the_bundle_puts_them():
+    facts = source(compose_files=["/opt/crm/compose.yml", "/srv/shared.yml"], environment_files=["/srv/prod.env"])
+
+    text = commands(render(manifest(source=facts)))
+
+    assert (
+        "--file /opt/crm/compose.yml --file /opt/crm/.outside/srv/shared.yml "
+        '--env-file /opt/crm/.outside/srv/prod.env "$@"; }\n'
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("facts", "place"),
+    [
+        (source(), "`/opt/crm/compose.yml`"),
+        (source(project_dir=None, compose_files=[]), "`compose.yml` in this directory"),
+    ],
+)
+def test_without_compose_files_the_text_says_where_to_write_one(facts, place):
+    wanted = manifest(source=facts)
+
+    text = render(replace(wanted, artifacts=wanted.artifacts[:-1]))
+
+    assert f"Write the compose file from it first, as {place}." in text
+
+
+def test_what_is_not_compressed_needs_no_tool():
+    text = render(manifest(artifacts=(artifact("volumes/crm_storage.tar", source="crm_storage"),)))
+
+    assert "cat volumes/crm_storage.tar | tar --extract" in text
+
+
+# That it works
+
+
+DOCKER = """#!/bin/bash
+printf '%s\\n' "$*" >> "$LOG"
+case "$*" in
+  "volume inspect"*) echo "$VOLUME" ;;
+  *" exec -T "*"SELECT 1 FROM pg_database"*) printf "$EXISTS"; cat >/dev/null ;;
+  *" exec -T "*) sha256sum >> "$LOG" ;;
+esac
+"""
+
+
+@pytest.fixture
+def paste(tmp_path):
+    """Write a small backup and return a function that runs its RESTORE.md with a docker that only takes notes."""
+    backup, live = tmp_path / "it's a backup", tmp_path / "live"
+    for name in ("volumes", "databases", "config"):
+        (backup / name).mkdir(parents=True)
+    (live / "project").mkdir(parents=True)
+    (live / "storage" / "sub dir").mkdir(parents=True)
+    (live / "project" / "compose.yml").write_text("services: {}\n")
+    (live / "storage" / "sub dir" / "ação.bin").write_bytes(b"\x00\xff")
+
+    def packed(name, *argv):
+        with open(backup / name, "wb") as target:
+            subprocess.run(["/bin/sh", "-c", '"$@" | zstd -q', "-", *argv], stdout=target, check=True)
+        digest = hashlib.sha256((backup / name).read_bytes()).hexdigest()
+        return {"path": name, "size": (backup / name).stat().st_size, "sha256": digest, "plain_sha256": digest}
+
+    made = [
+        packed("volumes/crm_storage.tar.zst", "tar", "-c", "-C", str(live / "storage"), "."),
+        packed("databases/chatwoot.dump.zst", "echo", "the dump"),
+        packed("databases/postgres.globals.sql.zst", "echo", "the roles"),
+        packed("config/project.tar.zst", "tar", "-c", "-C", str(live / "project"), "compose.yml"),
+    ]
+    directory = str(tmp_path / "re store")
+    wanted = manifest(
+        source={
+            **with_first("databases", name="chatwoot"),
+            "project_dir": directory,
+            "compose_files": [f"{directory}/compose.yml"],
+        },
+        artifacts=tuple(replace(entry, **facts) for entry, facts in zip(manifest().artifacts, made, strict=True)),
+    )
+    encoded = encode(wanted)
+    (backup / NAME).write_bytes(encoded)
+    (backup / SUMS).write_bytes(sums(wanted, encoded))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").write_text(DOCKER)
+    (tmp_path / "bin" / "docker").chmod(0o755)
+    (tmp_path / "volume").mkdir()
+
+    def run(exists=""):
+        env = {
+            **os.environ,
+            "PATH": f"{tmp_path}/bin:{os.environ['PATH']}",
+            "LOG": str(tmp_path / "log"),
+            "VOLUME": str(tmp_path / "volume"),
+            "EXISTS": exists,
+        }
+        return subprocess.run(
+            ["bash"], input=commands(render(wanted)), cwd=backup, env=env, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_the_commands_restore_files_roles_and_dump(paste, tmp_path):
+    done = paste()
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "volume" / "sub dir" / "ação.bin").read_bytes() == b"\x00\xff"
+    assert (tmp_path / "re store" / "compose.yml").read_text() == "services: {}\n"
+    log = (tmp_path / "log").read_text()
+    assert log.count(hashlib.sha256(b"the dump\n").hexdigest()) == 1
+    assert log.count(hashlib.sha256(b"the roles\n").hexdigest()) == 1
+    assert " createdb " in log
+    assert log.splitlines()[-1].endswith(f"--file {tmp_path}/re store/compose.yml up --detach --wait")
+
+
+def test_a_database_that_the_server_has_made_already_is_not_made_again(paste, tmp_path):
+    done = paste(exists="1\\n")
+
+    assert done.returncode == 0, done.stderr
+    assert " createdb " not in (tmp_path / "log").read_text()
+
+
+def test_the_commands_stop_before_anything_is_touched_when_the_backup_is_damaged(paste, tmp_path):
+    damaged = tmp_path / "it's a backup" / "volumes" / "crm_storage.tar.zst"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+
+    done = paste()
+
+    assert done.returncode != 0
+    assert "crm_storage.tar.zst: FAILED" in done.stdout
+    assert not (tmp_path / "log").exists()
+    assert not (tmp_path / "re store").exists()
+
+
+@pytest.mark.parametrize("name", ["it's", 'a "b"', "$(reboot)", "a;b", "`x`"])
+def test_odd_names_are_quoted_for_the_shell_and_for_sql(name):
+    facts = with_first("databases", name=name, owner=name)
+    wanted = manifest(source=facts)
+    wanted = replace(
+        wanted, artifacts=tuple(replace(a, source=name) if a.kind == "dump" else a for a in wanted.artifacts)
+    )
+
+    checked = subprocess.run(
+        ["bash", "-n"], input=commands(render(wanted)), capture_output=True, text=True, check=False
+    )
+    line = next(line for line in commands(render(wanted)).splitlines() if "createdb" in line)
+    words = subprocess.run(
+        ["bash", "-c", f"compose() {{ printf '%s\\n' \"$@\"; }}\n{line}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert checked.returncode == 0, checked.stderr
+    assert words[-2:] == [f"--owner={name}", name]
