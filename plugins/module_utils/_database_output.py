@@ -27,6 +27,7 @@ if t.TYPE_CHECKING:
     from ._database import Database
     from ._database_location import Location
     from ._files import Written
+    from ._workplace import Workplace
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def write_output(client: Client, compressor: Stage | None, descriptor: int, path
             with workplace(client.location, client.run_id) as place:
                 fifo = place.fifo("output")
                 if fifo is not None:
-                    return _through_fifo(client, compressor, descriptor, *fifo)
+                    return _through_fifo(client, compressor, descriptor, place, *fifo)
         return _through_stdout(client, compressor, descriptor)
     except BaseException as exc:
         with contextlib.suppress(DatabaseError):
@@ -81,10 +82,15 @@ def _through_stdout(client: Client, compressor: Stage | None, descriptor: int) -
     return Output(written, pipeline.stderr[0])
 
 
-def _through_fifo(client: Client, compressor: Stage | None, descriptor: int, path: str, reading: int) -> Output:
+def _through_fifo(
+    client: Client, compressor: Stage | None, descriptor: int, place: Workplace, path: str, reading: int
+) -> Output:
     with open(reading, "rb", buffering=0) as source, Pipeline([client.stage(f"--file={path}", "--no-sync")]) as program:
         program.close_stdin()
-        written = _copy(source, compressor, descriptor) if _has_writer(source, program.stdout) else None
+        connected = _has_writer(source, program.stdout)
+        # Both ends are open: nothing is left in the container now, even if this process should be killed.
+        place.remove()
+        written = _copy(source, compressor, descriptor) if connected else None
     if written is None:
         raise ProcessError(f"Cannot {client.what}: {client.argv[0]} ended well without writing anything.")
     return Output(written, program.stderr[0])

@@ -18,6 +18,7 @@ from ._backup_store import LATEST, Store, existing_parent
 from ._config_bundle import bundle_name
 from ._errors import StackError
 from ._stack import COMPOSE
+from ._stack_info import MASK
 from ._tree import scan
 from ._volume_directory import data_directory
 
@@ -73,7 +74,12 @@ def check(request: Request, engine: Engine) -> dict[str, t.Any]:
         "occupied": [
             f"{volume['kind']} {volume['name']} ({volume['files']} files)" for volume in volumes if volume["files"]
         ],
-        "problems": [*_space(engine, volumes), *_strangers(engine, containers, volumes), *_compose_files(manifest)],
+        "problems": [
+            *_space(engine, volumes),
+            *_strangers(engine, containers, volumes),
+            *_compose_files(manifest),
+            *_masked(volumes),
+        ],
     }
 
 
@@ -113,6 +119,7 @@ def _volume(engine: Engine, entry: Mapping[str, t.Any], manifest: Manifest, dire
         "kind": entry["kind"],
         "source": entry["source"],
         "labels": entry["labels"],
+        "options": entry["options"],
         "exists": there,
         "files": files,
         "content_bytes": artifact.facts["content_bytes"] if artifact else 0,
@@ -148,6 +155,15 @@ def _space(engine: Engine, volumes: list[dict[str, t.Any]]) -> list[str]:
     if needed <= free:
         return []
     return [f"{root} has {free} bytes free, and the restore needs {needed}. Free space there first."]
+
+
+def _masked(volumes: list[dict[str, t.Any]]) -> list[str]:
+    return [
+        f"Volume {volume['name']} was mounted with a secret, which the manifest does not hold. Create it first, with "
+        "docker volume create or from its compose file."
+        for volume in volumes
+        if not volume["exists"] and any(MASK in value for value in volume["options"].values())
+    ]
 
 
 def _strangers(engine: Engine, own: list[Container], volumes: list[dict[str, t.Any]]) -> list[str]:

@@ -9,6 +9,7 @@ Only looks. No secret is part of it. Standard library only. Private to this coll
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import asdict
 
@@ -26,6 +27,9 @@ if t.TYPE_CHECKING:
     from ._engine import Engine
     from ._profile import Profile
     from ._stack import Data, Service, Stack, StackDatabase, StackRedis
+
+MASK = "***"
+SECRET_OPTIONS = re.compile(r"((?:password|passwd|pass|secret|token|key)\w*=)[^,]*", re.IGNORECASE)
 
 
 def describe(engine: Engine, stack: Stack) -> dict[str, t.Any]:
@@ -148,7 +152,7 @@ def _data(engine: Engine, data: Data) -> dict[str, t.Any]:
         "driver": volume.driver if volume else None,
         "mountpoint": volume.mountpoint if volume else (data.source if data.kind == "bind" else None),
         "labels": dict(volume.labels) if volume else {},
-        "options": dict(volume.options) if volume else {},
+        "options": {key: _masked(value) for key, value in volume.options.items()} if volume else {},
         "mounts": [{"service": service, "path": path} for service, path in data.mounts],
         "coverage": data.coverage,
         "note": data.note,
@@ -156,6 +160,11 @@ def _data(engine: Engine, data: Data) -> dict[str, t.Any]:
         "profile": data.profile,
         "same_image": data.same_image,
     }
+
+
+def _masked(option: str) -> str:
+    """Hide the secrets of a mount option such as ``addr=nas,username=crm,password=…``."""
+    return SECRET_OPTIONS.sub(rf"\1{MASK}", option)
 
 
 def _database(stack: Stack, database: StackDatabase) -> dict[str, t.Any]:

@@ -12,6 +12,8 @@ completed by the next one, by what it left:
     .crm-import-<id>/staged     filled, perhaps not wholly: nothing live was touched. Removed.
     .crm-import-<id>/old        live entries are on their way out: they are moved back.
     .crm-import-<id>/placing    all live entries are in old, new ones are on their way in: the rest is moved too.
+    .crm-import-<id>.done       whatever is in it is not needed any more. Removed.
+    .crm-import-<id>/times      an empty file with the times of the new directory, which change while it is emptied.
 
 Standard library only. Private to this collection.
 """
@@ -25,6 +27,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -37,7 +40,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = ".crm-import-"
-STAGED, OLD, PLACING = "staged", "old", "placing"
+STAGED, OLD, PLACING, TIMES = "staged", "old", "placing", "times"
+DONE = ".done"
+PATIENCE = 30
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -74,43 +79,49 @@ def staging(live: str, *, may_exchange: bool = True) -> Iterator[Staging]:
 
     First clears up after runs that died. Raises StoreError when another import into this directory is running.
     """
+    live = os.path.realpath(live)
     parent = os.path.dirname(live)
     with _locked(parent, live):
         recover(live)
         inside = not may_exchange or is_mount_point(live) or not _can_exchange(parent)
         base = os.path.join(live if inside else parent, PREFIX + secrets.token_hex(4))
         # Nobody may look into it before its own directory has the mode that it is to have.
-        os.mkdir(base, 0o700)
+        with _times_kept(live, inside):
+            os.mkdir(base, 0o700)
         staged = Staging(live, base, inside)
         try:
             os.mkdir(staged.directory, 0o700)
             yield staged
         finally:
-            remove_tree(base)
+            with _times_kept(live, inside):
+                _discard(base)
 
 
 def leftovers(live: str, *, inside: bool = False) -> list[str]:
     """Return what dead runs left beside and inside a live directory, or inside only."""
+    live = os.path.realpath(live)
     places = [live] if inside else [live, os.path.dirname(live)]
     return [entry.path for place in places for entry in os.scandir(place) if entry.name.startswith(PREFIX)]
 
 
 def is_torn(live: str) -> bool:
     """Return whether a run died while it moved entries of a live directory."""
-    return any(
-        os.path.exists(os.path.join(base, part)) for base in leftovers(live, inside=True) for part in (OLD, PLACING)
-    )
+    bases = [base for base in leftovers(live, inside=True) if not base.endswith(DONE)]
+    return any(os.path.exists(os.path.join(base, part)) for base in bases for part in (OLD, PLACING))
 
 
 def recover(live: str) -> None:
     """Undo or complete what dead runs left behind; the caller holds the lock."""
+    live = os.path.realpath(live)
     for base in leftovers(live):
-        if os.path.dirname(base) == live:
+        inside = os.path.dirname(base) == live
+        if inside and not base.endswith(DONE):
             if os.path.exists(os.path.join(base, PLACING)):
                 _place(live, base)
             elif os.path.exists(os.path.join(base, OLD)):
                 _move_entries(os.path.join(base, OLD), live)
-        remove_tree(base)
+        with _times_kept(live, inside):
+            _discard(base)
 
 
 def exchange(one: str, other: str) -> None:
@@ -149,6 +160,33 @@ def _locked(directory: str, live: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def _times_kept(directory: str, wanted: bool) -> Iterator[None]:
+    """Leave no trace of what comes and goes in a directory in its time of modification."""
+    before = os.stat(directory)
+    yield
+    if wanted:
+        os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _discard(base: str) -> None:
+    """Remove what is not needed any more; a run that dies here must not be mistaken for one that died before."""
+    doomed = base
+    if not base.endswith(DONE) and os.path.exists(base):
+        doomed = base + DONE
+        os.rename(base, doomed)
+        sync_directory(os.path.dirname(base))
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return remove_tree(doomed)
+        except OSError as exc:
+            # When a run is killed, its tar goes on until it notices that its input has ended.
+            if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 def _can_exchange(parent: str) -> bool:
     base = os.path.join(parent, PREFIX + secrets.token_hex(4))
     one, other = os.path.join(base, "one"), os.path.join(base, "other")
@@ -169,6 +207,8 @@ def _can_exchange(parent: str) -> bool:
 def _replace_entries(live: str, base: str) -> None:
     """Move the entries of a live directory out and the staged ones in; undo it when that fails half-way."""
     try:
+        with open(os.path.join(base, TIMES), "wb"):
+            _set_times(os.path.join(base, STAGED), os.path.join(base, TIMES))
         os.mkdir(os.path.join(base, OLD), 0o700)
         sync_directory(base)
         _move_entries(live, os.path.join(base, OLD))
@@ -185,6 +225,7 @@ def _place(live: str, base: str) -> None:
     placing = os.path.join(base, PLACING)
     _move_entries(placing, live)
     _copy_attributes(placing, live)
+    _set_times(os.path.join(base, TIMES), live)
     sync_directory(live)
 
 
@@ -194,6 +235,11 @@ def _move_entries(source: str, target: str) -> None:
     for name in names:
         os.rename(os.path.join(os.fsencode(source), name), os.path.join(os.fsencode(target), name))
     sync_directory(target)
+
+
+def _set_times(source: str, target: str) -> None:
+    status = os.stat(source)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _copy_attributes(source: str, target: str) -> None:

@@ -78,15 +78,18 @@ def has_quota(volume: Volume) -> bool:
     return "size" in volume.options and not _is_bind(volume)
 
 
-def refuse_users(engine: Engine, volume: str, directory: str) -> None:
-    """Raise StackError when a running container mounts a volume, or binds its directory or a part of it."""
+def refuse_users(engine: Engine, target: str, volume: str, directory: str) -> None:
+    """Raise StackError when a running container mounts a volume, or binds a directory or a part of it.
+
+    ``target`` is how the message calls it; ``volume`` is empty for a directory that is no volume.
+    """
     names = sorted(container.name for container in engine.containers() if _uses(container, volume, directory))
     if names:
         one = len(names) == 1
         raise StackError(
-            f"Volume {volume} is in use by the running container{'' if one else 's'} {', '.join(names)}. Stop "
+            f"{target} is in use by the running container{'' if one else 's'} {', '.join(names)}. Stop "
             f"{'it' if one else 'them'} first: {'it' if one else 'they'} would go on with the old content.",
-            volume=volume,
+            target=volume or directory,
             containers=names,
         )
 

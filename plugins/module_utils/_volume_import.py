@@ -50,7 +50,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Request:
-    """The task parameters, after Ansible has checked their types."""
+    """The task parameters, after Ansible has checked their types; either ``volume`` or ``directory`` is the target."""
 
     volume: str
     archive: str
@@ -59,13 +59,25 @@ class Request:
     replace: bool = False
     create: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
+    driver_options: Mapping[str, str] = field(default_factory=dict)
     allow_devices: bool = False
     max_bytes: int | None = None
+    directory: str | None = None
+
+    @property
+    def target(self) -> str:
+        """How messages call what is filled."""
+        return f"Volume {self.volume}" if self.directory is None else f"Directory {self.directory}"
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What names it in the result of a failure."""
+        return {"volume": self.volume} if self.directory is None else {"directory": self.directory}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will happen, and why; ``reason`` is None when nothing will. ``directory`` is None for a volume to create."""
+    """What will happen, and why; ``reason`` is None when nothing will. ``directory`` is None for one to create."""
 
     request: Request
     reason: str | None
@@ -87,39 +99,48 @@ class Plan:
 
 
 def plan(request: Request, engine: Engine) -> Plan:
-    """Compare the archive with the volume. Changes nothing."""
+    """Compare the archive with the volume or directory. Changes nothing."""
     detect(request.archive)
-    volume = engine.volume(request.volume)
-    if volume is None:
+    directory, limited = _existing(request, engine)
+    if directory is None:
         if not request.create:
-            raise StackError(
-                f"Volume {request.volume} does not exist. Create it, or set create=true.", volume=request.volume
-            )
-        return Plan(request, "the volume does not exist", None, True, Totals())
-    directory = volume_directory(volume)
+            raise StackError(f"{request.target} does not exist. Create it, or set create=true.", **request.details)
+        return Plan(request, f"the {_kind(request)} does not exist", None, True, Totals())
     nested = mounts_below(directory)
     if nested:
         raise StackError(
-            f"Volume {request.volume} has file systems mounted inside ({', '.join(nested)}), which can't be replaced "
-            "with it. Unmount them first.",
-            volume=request.volume,
+            f"{request.target} has file systems mounted inside ({', '.join(nested)}), which can't be replaced with it. "
+            "Unmount them first.",
+            **request.details,
         )
     before = _content(directory)
     torn = is_torn(directory)
     difference = "an interrupted import left it torn" if torn else _difference(request, directory, before)
     if difference is None:
         return Plan(request, None, directory, True, before)
-    refuse_users(engine, request.volume, directory)
+    refuse_users(engine, request.target, request.volume, directory)
     if before.entries == 0 and not torn:
-        difference = "the volume is empty"
+        difference = f"the {_kind(request)} is empty"
     elif not request.replace:
         raise StackError(
-            f"Volume {request.volume} is not empty: it holds {before.files} files ({before.bytes} bytes) and differs "
+            f"{request.target} is not empty: it holds {before.files} files ({before.bytes} bytes) and differs "
             f"from the archive ({difference}). Set replace=true to replace all of it.",
-            volume=request.volume,
             files=before.files,
+            **request.details,
         )
-    return Plan(request, difference, directory, not has_quota(volume), before)
+    return Plan(request, difference, directory, not limited, before)
+
+
+def _existing(request: Request, engine: Engine) -> tuple[str | None, bool]:
+    """Return the directory to fill, None where it does not exist, and whether the engine limits its size."""
+    if request.directory is not None:
+        return (request.directory if os.path.isdir(request.directory) else None), False
+    volume = engine.volume(request.volume)
+    return (None, False) if volume is None else (volume_directory(volume), has_quota(volume))
+
+
+def _kind(request: Request) -> str:
+    return "volume" if request.directory is None else "directory"
 
 
 def rehearse(wanted: Plan) -> Imported:
@@ -133,13 +154,10 @@ def rehearse(wanted: Plan) -> Imported:
 
 
 def apply(wanted: Plan, engine: Engine) -> Imported:
-    """Carry out a plan. After a failure the volume is as it was; one that did not exist does not exist."""
+    """Carry out a plan. After a failure the target is as it was; one that did not exist does not exist."""
     request = wanted.request
-    directory = wanted.directory
-    created = directory is None
-    if directory is None:
-        directory = volume_directory(engine.create_volume(request.volume, labels=request.labels, options={}))
-    live = directory
+    created = wanted.directory is None
+    live = wanted.directory or _create(request, engine)
     try:
         return import_directory(
             request.archive,
@@ -150,12 +168,28 @@ def apply(wanted: Plan, engine: Engine) -> Imported:
             max_bytes=request.max_bytes,
             may_exchange=wanted.may_exchange,
             # A container may have started since the plan was made.
-            before_exchange=lambda: refuse_users(engine, request.volume, live),
+            before_exchange=lambda: refuse_users(engine, request.target, request.volume, live),
         )
     except BaseException:
         if created:
-            engine.remove_volume(request.volume)
+            _remove(request, engine)
         raise
+
+
+def _create(request: Request, engine: Engine) -> str:
+    if request.directory is None:
+        created = engine.create_volume(request.volume, labels=request.labels, options=request.driver_options)
+        return volume_directory(created)
+    os.makedirs(request.directory)
+    return request.directory
+
+
+def _remove(request: Request, engine: Engine) -> None:
+    if request.directory is None:
+        engine.remove_volume(request.volume)
+    else:
+        # Empty still: what was staged is cleared up before this.
+        os.rmdir(request.directory)
 
 
 def import_directory(

@@ -31,13 +31,14 @@ if t.TYPE_CHECKING:
 PARENT = "/var/tmp"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workplace:
     """The directory. ``path`` is its name for the programs; ``descriptor`` is None where it cannot be opened here."""
 
     location: Location
     path: str
-    descriptor: int | None
+    descriptor: int | None = None
+    _removed: bool = False
 
     def put(self, name: str, stages: Sequence[Stage], stdin: int) -> str:
         """Write what comes out of a pipeline to a new file, and return its path for the programs."""
@@ -73,6 +74,12 @@ class Workplace:
             fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, CHUNK)
         return posixpath.join(self.path, name), file
 
+    def remove(self) -> None:
+        """Remove the directory; what is open in it stays usable."""
+        if not self._removed:
+            run(self.location.command(f"remove {self.path} in {self.location.name}", ["rm", "-rf", self.path]))
+            self._removed = True
+
     @staticmethod
     def _hand_over(file: int, directory: int) -> None:
         # With user namespaces, root of the container is someone else here.
@@ -83,25 +90,24 @@ class Workplace:
 @contextlib.contextmanager
 def workplace(location: Location, key: str) -> Iterator[Workplace]:
     """Yield an empty directory of this key; it is gone afterwards. What a killed run left under the key goes first."""
-    path = posixpath.join(PARENT, f"crm-continuity-{key}")
-    remove = location.command(f"remove {path} in {location.name}", ["rm", "-rf", path])
-    create = location.command(f"create {path} in {location.name}", ["mkdir", "-m", "700", path])
+    place = Workplace(location, posixpath.join(PARENT, f"crm-continuity-{key}"))
+    create = location.command(f"create {place.path} in {location.name}", ["mkdir", "-m", "700", place.path])
     try:
         try:
             run(create)
         except ProcessError:
-            run(remove)
+            run(location.command(f"remove {place.path} in {location.name}", ["rm", "-rf", place.path]))
             run(create)
-        descriptor = _opened(location, path)
+        place.descriptor = _opened(location, place.path)
         try:
-            yield Workplace(location, path, descriptor)
+            yield place
         finally:
-            if descriptor is not None:
-                os.close(descriptor)
+            if place.descriptor is not None:
+                os.close(place.descriptor)
     finally:
         # When the container is gone, so is the directory; the reason for leaving matters more.
         with contextlib.suppress(ProcessError):
-            run(remove)
+            place.remove()
 
 
 def _opened(location: Location, path: str) -> int | None:

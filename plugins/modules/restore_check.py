@@ -105,6 +105,9 @@ volumes:
     labels:
       description: Labels that the volume is created with.
       type: dict
+    options:
+      description: Options of the driver that the volume is created with.
+      type: dict
     exists:
       description: Whether it is there now.
       type: bool

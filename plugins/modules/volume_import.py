@@ -42,7 +42,9 @@ options:
   volume:
     description: Name of the volume. It must be of the driver V(local).
     type: str
-    required: true
+  directory:
+    description: A directory to fill instead of a volume, such as one that a container binds.
+    type: path
   archive:
     description: Path of the archive on the host. A tar archive, not compressed or compressed with zstd or gzip.
     type: path
@@ -60,13 +62,17 @@ options:
     type: bool
     default: false
   create:
-    description: Whether to create the volume when it does not exist.
+    description: Whether to create the volume or directory when it does not exist.
     type: bool
     default: true
   labels:
     description:
       - Labels of the volume, when it has to be created.
       - Compose wants V(com.docker.compose.project) and V(com.docker.compose.volume) on a volume of its own.
+    type: dict
+    default: {}
+  driver_options:
+    description: Options of the volume's driver, when it has to be created.
     type: dict
     default: {}
   allow_devices:
@@ -115,9 +121,13 @@ reason:
   sample: the volume is empty
 volume:
   description: Name of the volume.
-  returned: success
+  returned: with O(volume)
   type: str
   sample: crm_chatwoot_storage
+directory:
+  description: The directory.
+  returned: with O(directory)
+  type: str
 files:
   description: Number of files, every hard link counted.
   returned: changed
@@ -158,34 +168,40 @@ from ..module_utils._volume_import import Request, apply, plan, rehearse
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "volume": {"type": "str", "required": True},
+            "volume": {"type": "str"},
+            "directory": {"type": "path"},
             "archive": {"type": "path", "required": True},
             "sha256": {"type": "str"},
             "files": {"type": "int"},
             "replace": {"type": "bool", "default": False},
             "create": {"type": "bool", "default": True},
             "labels": {"type": "dict", "default": {}},
+            "driver_options": {"type": "dict", "default": {}},
             "allow_devices": {"type": "bool", "default": False},
             "max_bytes": {"type": "int"},
             **DOCKER_OPTIONS,
         },
+        required_one_of=[("volume", "directory")],
+        mutually_exclusive=[("volume", "directory")],
         supports_check_mode=True,
     )
     request = Request(
-        volume=module.params["volume"],
+        volume=module.params["volume"] or "",
+        directory=module.params["directory"],
         archive=module.params["archive"],
         sha256=module.params["sha256"],
         files=module.params["files"],
         replace=module.params["replace"],
         create=module.params["create"],
         labels={key: str(value) for key, value in module.params["labels"].items()},
+        driver_options={key: str(value) for key, value in module.params["driver_options"].items()},
         allow_devices=module.params["allow_devices"],
         max_bytes=module.params["max_bytes"],
     )
     with reported_by(module):
         engine = connect(module.params["docker_host"], module.params["docker_timeout"])
         wanted = plan(request, engine)
-        result: dict[str, t.Any] = {"changed": wanted.changed, "reason": wanted.reason, "volume": request.volume}
+        result: dict[str, t.Any] = {"changed": wanted.changed, "reason": wanted.reason, **request.details}
         imported = None
         if wanted.changed:
             imported = rehearse(wanted) if module.check_mode else apply(wanted, engine)

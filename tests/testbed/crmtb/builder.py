@@ -93,7 +93,8 @@ def _names(recipes: Sequence[Recipe]) -> list[str]:
 
 
 def _current(recipe: Recipe, existing: Mapping[str, Image]) -> bool:
-    return recipe.image in existing and existing[recipe.image].fingerprint == recipe.fingerprint
+    image = existing.get(recipe.image)
+    return image is not None and image.build is not None and image.fingerprint == recipe.fingerprint
 
 
 def _build_all(recipes: Sequence[Recipe]) -> None:

@@ -452,8 +452,8 @@ def test_a_stack_that_is_being_backed_up_is_refused_and_left_alone(host):
 
 def test_the_lock_is_free_after_a_backup_and_after_a_failure(host):
     host.back_up()
-    host.refuses["pause", "web"] = "no"
-    with pytest.raises(EngineError):
+    host.programs["pg_dump"] = "exit 1"
+    with pytest.raises(ProcessError):
         host.back_up()
 
     with Store(host.root).locked("crm"):

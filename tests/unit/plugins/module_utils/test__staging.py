@@ -157,7 +157,7 @@ def run_dying(live, fatal):
     ("fatal", "expected"),
     [
         *((call, OLD_CONTENT) for call in (1, 2, 3, 4)),
-        *((call, NEW_CONTENT) for call in (5, 6)),
+        *((call, NEW_CONTENT) for call in (5, 6, 7)),
     ],
 )
 def test_a_run_killed_while_it_moves_entries_is_undone_or_completed(live, fatal, expected):
@@ -172,7 +172,7 @@ def test_a_run_killed_while_it_moves_entries_is_undone_or_completed(live, fatal,
 
 
 def test_that_all_moves_were_tried(live):
-    assert run_dying(live, 7) == 0
+    assert run_dying(live, 8) == 0
 
     assert contents(live) == NEW_CONTENT
     assert not is_torn(str(live))
@@ -230,3 +230,16 @@ def test_a_file_system_can_be_synced(tmp_path):
     sync(str(tmp_path))
     with pytest.raises(FileNotFoundError):
         sync(str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("form", ["{}/", "{}/../_data", "{}/../../link"])
+def test_the_live_directory_may_be_named_in_any_way(form, live):
+    (live.parents[1] / "link").symlink_to(live)
+
+    with staging(form.format(live)) as staged:
+        assert os.path.dirname(staged.base) == str(live.parent)
+        fill(staged.directory)
+        staged.take_place()
+
+    assert contents(live) == NEW_CONTENT
+    assert leftovers(form.format(live)) == []

@@ -82,7 +82,7 @@ def test_running_users_are_named(state, tmp_path):
     )
 
     with pytest.raises(StackError, match=r"container crm-rails-1\. Stop it") as caught:
-        refuse_users(engine, "v", str(tmp_path))
+        refuse_users(engine, "Volume v", "v", str(tmp_path))
 
     assert caught.value.details["containers"] == ["crm-rails-1"]
 
@@ -97,13 +97,15 @@ def test_containers_that_bind_the_directory_or_a_part_of_it_are_users_too(tmp_pa
     )
 
     with pytest.raises(StackError) as caught:
-        refuse_users(engine, "v", str(tmp_path / "v"))
+        refuse_users(engine, "Volume v", "v", str(tmp_path / "v"))
 
     assert caught.value.details["containers"] == ["crm-part-1", "crm-whole-1"]
 
 
 def test_stopped_containers_are_no_users(tmp_path):
-    refuse_users(FakeEngine([container("rails", "x", volumes={"/x": "v"}, state="exited")]), "v", str(tmp_path))
+    engine = FakeEngine([container("rails", "x", volumes={"/x": "v"}, state="exited")])
+
+    refuse_users(engine, "Volume v", "v", str(tmp_path))
 
 
 def test_inside_is_meant_by_real_paths(tmp_path):
