@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ._check import Check, Clock, has_finished, mask_of, subject, unix_time
-from ._stack import find_one
+from ._stack_find import find_one
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping

@@ -489,9 +489,9 @@ def _refusal(connection: Connection, words: str) -> str:
         )
     if "password" in words or "no pg_hba.conf entry" in words or "authentication" in words:
         return (
-            f"PostgreSQL refused {who}: {words}. The password was taken from: "
-            f"{connection.password_source}. A server keeps the password of its first start, whatever its environment says "
-            "later; give the right user and password."
+            f"PostgreSQL refused {who}: {words}. The password was taken from: {connection.password_source}. "
+            "A server keeps the password of its first start, whatever its environment says later; give the right user "
+            "and password."
         )
     if "starting up" in words or "shutting down" in words or "recovery mode" in words:
         return f"PostgreSQL at {connection.where} is not ready for {who}: {words}. Wait until it is, and try again."

@@ -17,7 +17,7 @@ import urllib.parse
 from dataclasses import dataclass
 
 from ._check import Check, Clock, has_finished, mask_of, subject
-from ._stack import find_one
+from ._stack_find import find_one
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._check import ESCAPES, Check, has_finished, mask_of, subject
-from ._stack import find_one
+from ._stack_find import find_one
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping

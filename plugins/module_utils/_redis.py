@@ -53,8 +53,11 @@ def flush(engine: Engine, cache: StackRedis) -> str:
 def _ask(engine: Engine, cache: StackRedis, *words: str) -> str:
     if cache.container is None:
         raise RedisError(f"Redis at {cache.host} is not in a container of this host.")
+    user = ["--user", cache.user] if cache.user and cache.user != "default" else []
     env = {"REDISCLI_AUTH": cache.password} if cache.password else {}
-    stage = engine.exec_stage(cache.container.id, f"ask Redis in {_where(cache)}", ["redis-cli", *words], env=env)
+    stage = engine.exec_stage(
+        cache.container.id, f"ask Redis in {_where(cache)}", ["redis-cli", *user, *words], env=env
+    )
     try:
         answer = run(stage).stdout.decode(errors="backslashreplace")
     except ProcessError as exc:

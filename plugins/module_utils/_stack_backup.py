@@ -33,7 +33,7 @@ from ._instructions import render
 from ._manifest import NAME as MANIFEST
 from ._manifest import SUMS, Artifact, Manifest, encode, sums
 from ._redis import facts as redis_facts
-from ._stack import find_one
+from ._stack_find import find_one
 from ._stack_info import database_facts, describe, locate, service_of
 
 if t.TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ._database import connect
 from ._database_location import in_container, on_host
 from ._errors import ContinuityError, DatabaseError
 from ._redis import facts as redis_facts
-from ._stack import repository
+from ._stack_services import repository
 from ._tree import scan
 from ._volume_directory import data_directory
 

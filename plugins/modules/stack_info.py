@@ -134,7 +134,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
-from ..module_utils._stack import Request, find
+from ..module_utils._stack import Request
+from ..module_utils._stack_find import find
 from ..module_utils._stack_info import add_details, describe
 
 

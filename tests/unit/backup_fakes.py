@@ -57,7 +57,7 @@ PROGRAMS = {
         for word; do case $word in --dbname=*) database=${word#*dbname=\\'}; database=${database%%\\'*} ;; esac; done
         note dump "$database"
         printf 'PGDMP %s' "$*" """,
-    "pg_dumpall": """note roles; echo "-- $*" """,
+    "pg_dumpall": """note roles; echo "-- $0 $*" """,
     "pg_restore": """cat >/dev/null; echo '1; 0 1 TABLE DATA public accounts chatwoot'""",
     "mkdir": "",
     "rm": "",

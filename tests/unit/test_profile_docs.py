@@ -15,7 +15,8 @@ import yaml
 from ansible_collections.crm.continuity.plugins.module_utils._errors import ContinuityError
 from ansible_collections.crm.continuity.plugins.module_utils._module import validate
 from ansible_collections.crm.continuity.plugins.module_utils._profile import FIELDS, load
-from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, find
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped, shipped_profiles
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

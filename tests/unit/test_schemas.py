@@ -26,7 +26,8 @@ from ansible_collections.crm.continuity.plugins.module_utils._manifest import (
 from ansible_collections.crm.continuity.plugins.module_utils._module import validate
 from ansible_collections.crm.continuity.plugins.module_utils._profile import load
 from ansible_collections.crm.continuity.plugins.module_utils._redis import RedisFacts
-from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
 from ansible_collections.crm.continuity.plugins.module_utils._stack_info import describe
 from ansible_collections.crm.continuity.tests.unit.fakes import (
     FakeEngine,

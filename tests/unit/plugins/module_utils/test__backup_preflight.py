@@ -20,7 +20,8 @@ from ansible_collections.crm.continuity.plugins.module_utils._backup_preflight i
 )
 from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, StackError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
-from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import EVOLUTION, EVOLUTION_ENV, Host
 from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest
 

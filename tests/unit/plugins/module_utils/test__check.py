@@ -15,7 +15,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._check import (
     outcome,
     unix_time,
 )
-from ansible_collections.crm.continuity.plugins.module_utils._stack import find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
 from ansible_collections.crm.continuity.tests.unit.plugins.module_utils.check_fakes import (
     CRM,
     FakeEngine,

@@ -23,7 +23,8 @@ from ansible_collections.crm.continuity.plugins.module_utils._config_bundle impo
     write_containers,
 )
 from ansible_collections.crm.continuity.plugins.module_utils._files import file_sha256
-from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped_profiles
 
 

@@ -24,7 +24,8 @@ from ansible_collections.crm.continuity.plugins.module_utils._freeze import (
     revive,
     targets,
 )
-from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, Service, find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, Service
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped_profiles, volume
 
 TESTS = Path(__file__).resolve().parents[3]

@@ -10,14 +10,9 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._engine import Network
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StackError
-from ansible_collections.crm.continuity.plugins.module_utils._stack import (
-    Request,
-    find,
-    find_host,
-    find_one,
-    image_matches,
-    repository,
-)
+from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
+from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find, find_one
+from ansible_collections.crm.continuity.plugins.module_utils._stack_services import find_host, image_matches, repository
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped_profiles, volume
 
 CHATWOOT = "chatwoot/chatwoot:v4.15.1"
