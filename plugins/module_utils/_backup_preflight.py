@@ -13,7 +13,9 @@ import os
 import typing as t
 
 from ._backup_store import Store, existing_parent
+from ._compression import compress_stage
 from ._errors import StackError, StoreError
+from ._tar import create_stage
 from ._volume_directory import data_directory
 
 if t.TYPE_CHECKING:
@@ -55,6 +57,12 @@ def check_coverage(stack: Stack, require_session: bool) -> None:
             "require_session to false.",
             stack=stack.name,
         )
+
+
+def check_tools(compression: str, level: int | None) -> None:
+    """Refuse a level that the compression does not have, and a host that lacks tar or the compressor."""
+    compress_stage(compression, "compress", level)
+    create_stage("/", "archive")
 
 
 def uncovered(stack: Stack) -> list[str]:

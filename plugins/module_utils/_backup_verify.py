@@ -10,6 +10,7 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 from dataclasses import dataclass
 
@@ -61,12 +62,17 @@ def verify(request: Request) -> list[Verdict]:
     store = Store(request.root)
     backups: list[Backup] = []
     for stack in [request.stack] if request.stack else store.stacks():
-        if request.id == ALL:
-            backups += store.backups(stack)
-        elif request.stack or request.id != LATEST or store.backups(stack):
+        of_stack = store.backups(stack)
+        if request.stack and request.id != ALL:
             backups.append(store.backup(stack, request.id))
+        elif request.id == LATEST:
+            backups += of_stack[-1:]
+        else:
+            backups += [backup for backup in of_stack if request.id in (ALL, backup.id)]
     if not backups:
-        raise StoreError(f"There is no backup below {request.root}. Set crm_backup_root to where the backups lie.")
+        which = "" if request.id in (ALL, LATEST) else f" {request.id}"
+        where = store.stack_directory(request.stack) if request.stack else request.root
+        raise StoreError(f"There is no backup{which} below {where}. Set crm_backup_root to where the backups lie.")
     return [_verify(backup, request.level) for backup in backups]
 
 
@@ -94,8 +100,9 @@ def _unexpected(backup: Backup, manifest: Manifest) -> list[str]:
     expected = {NAME, SUMS, *(artifact.path for artifact in manifest.artifacts)}
     found = {
         os.path.relpath(os.path.join(directory, name), backup.path)
-        for directory, _directories, names in os.walk(backup.path)
-        for name in names
+        for directory, directories, names in os.walk(backup.path)
+        # A link to a directory would let the artifacts lie elsewhere.
+        for name in (*names, *(name for name in directories if os.path.islink(os.path.join(directory, name))))
     }
     return [f"{name} is not in the manifest" for name in sorted(found - expected)]
 
@@ -103,11 +110,14 @@ def _unexpected(backup: Backup, manifest: Manifest) -> list[str]:
 def _check(path: str, artifact: Artifact, level: str) -> tuple[list[str], int]:
     """Return what is wrong with an artifact, and how many bytes were read to know."""
     try:
-        size = os.lstat(path).st_size
-    except FileNotFoundError:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return ["is missing"], 0
-    if os.path.islink(path) or not os.path.isfile(path):
+    except OSError as exc:
+        return [f"cannot be read: {exc.strerror}"], 0
+    if not stat.S_ISREG(status.st_mode):
         return ["is not a regular file"], 0
+    size = status.st_size
     if size != artifact.size:
         return [f"has {size} bytes, and {artifact.size} are expected"], 0
     if level == "quick":
@@ -136,9 +146,9 @@ def _check_archive(path: str, artifact: Artifact) -> list[str]:
         passed = check_archive(pipeline.stdout.fileno(), subject=artifact.path, allow_devices=True)
     found = {"files": passed.files, "directories": passed.directories}
     return [
-        f"holds {count} {what}, and {artifact.facts[what]} are expected"
+        f"holds {count} {what}, and {artifact.facts.get(what)} are expected"
         for what, count in found.items()
-        if count != artifact.facts[what]
+        if count != artifact.facts.get(what)
     ]
 
 

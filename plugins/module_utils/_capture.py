@@ -28,7 +28,7 @@ from ._compression import suffix
 from ._config_bundle import write, write_containers
 from ._database_dump import dump_database, open_snapshot
 from ._database_globals import dump_globals
-from ._freeze import Freezer, Frozen, Guardian
+from ._freeze import Freezer, Frozen, Guardian, guarded
 from ._manifest import Artifact
 from ._redis import flush
 from ._volume_directory import data_directory
@@ -132,7 +132,7 @@ def _cut(
             flush(engine, caches[target.container])
             flushed.add(target.container)
 
-    with Guardian(watch.connect, wanted.freeze, keep=watch.lock):
+    with Guardian(watch.connect, guarded(wanted.stack, wanted.freeze), keep=watch.lock):
         begun = time.monotonic()
         try:
             freezer.freeze(before)

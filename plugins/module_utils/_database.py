@@ -23,8 +23,6 @@ from ._pg_commands import identifier, label, literal
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    Parameters = Sequence[object] | Mapping[str, object] | None
-
 try:
     import psycopg2
     import psycopg2.extensions as pg
@@ -119,7 +117,9 @@ class Snapshot:
 class Database(t.Protocol):
     """What the operations need of one database; PostgreSQL provides it. Every method raises DatabaseError."""
 
-    def execute(self, sql: str, parameters: Parameters = None) -> list[tuple[t.Any, ...]]:
+    def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None
+    ) -> list[tuple[t.Any, ...]]:
         """Run one statement and return its rows, if it has any."""
 
     def server_version(self) -> int:
@@ -199,7 +199,9 @@ class PostgreSQL:
         with contextlib.suppress(psycopg2.Error):
             self._session.close()
 
-    def execute(self, sql: str, parameters: Parameters = None) -> list[tuple[t.Any, ...]]:
+    def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] | None = None
+    ) -> list[tuple[t.Any, ...]]:
         try:
             with self._session.cursor() as cursor:
                 cursor.execute(sql, parameters)

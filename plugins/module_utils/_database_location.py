@@ -118,7 +118,7 @@ class InContainer:
         return self.engine.exec_stage(self.container, what, argv)
 
     def root(self) -> str | None:
-        pid = self.engine.inspect(self.container)["State"].get("Pid")
+        pid = (self.engine.inspect(self.container).get("State") or {}).get("Pid")
         return f"/proc/{pid}/root" if pid else None
 
 

@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable, Iterator
 
 CHUNK = 1 << 20
@@ -78,17 +79,25 @@ def write_atomically(path: str, data: bytes) -> Written:
         return write_hashed(descriptor, [data])
 
 
-def copy_hashed(source: int, target: int) -> Written:
-    """Copy what a pipe or file still holds to another descriptor; return its size and checksum."""
+def hash_following(descriptor: int, ended: threading.Event) -> Written:
+    """Hash a file from its start while somebody still writes it, until ``ended`` is set and all was read.
+
+    What arrived in the file is hashed, and the bytes need not pass through here on their way to it.
+    """
     digest = hashlib.sha256()
     size = 0
     view = memoryview(bytearray(CHUNK))
-    while count := os.readv(source, [view]):
-        chunk = view[:count]
-        write_all(target, chunk)
-        digest.update(chunk)
-        size += count
-    return Written(size, digest.hexdigest())
+    while True:
+        # Asked before reading: what was written before the end is read after it.
+        last = ended.is_set()
+        count = os.preadv(descriptor, [view], size)
+        if count:
+            digest.update(view[:count])
+            size += count
+        elif last:
+            return Written(size, digest.hexdigest())
+        else:
+            ended.wait(0.01)
 
 
 def read_chunks(stream: t.BinaryIO, size: int = CHUNK) -> Iterator[bytes]:

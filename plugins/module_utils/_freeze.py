@@ -72,6 +72,20 @@ def targets(stack: Stack, overrides: dict[str, str]) -> list[Target]:
     return sorted(chosen, key=lambda target: target.container in caches)
 
 
+def guarded(stack: Stack, frozen: Sequence[Target]) -> list[Target]:
+    """Return everything of the stack that runs, ``frozen`` first: what has to run again whatever happens.
+
+    An engine that dies takes containers along that were never frozen, and does not start them again by itself.
+    """
+    known = {target.container for target in frozen}
+    others = [
+        Target(service.name, service.container.id, "none")
+        for service in dependents_first(stack.services)
+        if service.container.state in ("running", "restarting") and service.container.id not in known
+    ]
+    return [*frozen, *others]
+
+
 def dependents_first(services: Sequence[Service]) -> list[Service]:
     """Sort services so that each comes before those it depends on."""
     by_name: dict[str, list[Service]] = {}
@@ -226,4 +240,6 @@ def _close_all_but(kept: set[int]) -> None:
     limit = os.sysconf("SC_OPEN_MAX")
     edges = [-1, *sorted(kept), limit if 0 < limit < MANY else MANY]
     for below, above in itertools.pairwise(edges):
-        os.closerange(below + 1, above)
+        # Python hands an empty range that starts at 0 to the kernel as one without an end: it would close everything.
+        if below + 1 < above:
+            os.closerange(below + 1, above)

@@ -154,7 +154,7 @@ def decode(encoded: bytes, where: str) -> Manifest:
         found = data["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as exc:
         raise StoreError(f"{where}/{NAME} is not a manifest: {exc!r}.", path=where) from exc
-    if type(found) is not int or not 1 <= found <= FORMAT:
+    if not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= FORMAT:
         raise StoreError(
             f"{where}/{NAME} has format {found}, and this version of crm.continuity reads up to {FORMAT}. "
             "Restore it with the version that wrote it, or a newer one.",

@@ -9,6 +9,7 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import typing as t
@@ -30,6 +31,8 @@ if t.TYPE_CHECKING:
 
 # Free space is compared with what the archives unpack to, and a little for the file system's own needs.
 SPACE_MARGIN = 1.05
+# How the name of the archive with the compose files begins.
+BUNDLE = "config/project.tar"
 # States of a service that a restore starts again; one that was stopped stays so.
 STARTED = ("running", "paused", "restarting")
 
@@ -53,7 +56,12 @@ def check(request: Request, engine: Engine) -> dict[str, t.Any]:
     backup = store.backup(request.stack or _only_stack(store), request.id)
     manifest = backup.manifest()
     containers = [c for c in engine.containers() if c.labels.get(COMPOSE + "project") == manifest.stack]
-    volumes = [_volume(engine, entry, manifest, backup.path) for entry in manifest.source["volumes"]]
+    # What was left out of the backup is none of the restore's business.
+    volumes = [
+        _volume(engine, entry, manifest, backup.path)
+        for entry in manifest.source["volumes"]
+        if entry["coverage"] in ("archive", "dump")
+    ]
     databases = [
         _database(artifact, manifest, backup.path) for artifact in manifest.artifacts if artifact.kind == "dump"
     ]
@@ -71,9 +79,7 @@ def check(request: Request, engine: Engine) -> dict[str, t.Any]:
         "volumes": [volume for volume in volumes if volume["archive"]],
         "data_volumes": [volume for volume in volumes if not volume["archive"]],
         "databases": databases,
-        "occupied": [
-            f"{volume['kind']} {volume['name']} ({volume['files']} files)" for volume in volumes if volume["files"]
-        ],
+        "occupied": [*_filled(volumes), *_elsewhere(databases)],
         "problems": [
             *_space(engine, volumes),
             *_strangers(engine, containers, volumes),
@@ -105,9 +111,7 @@ def compose_command(manifest: Manifest) -> list[str]:
 
 
 def _config(manifest: Manifest, directory: str) -> str | None:
-    return next(
-        (os.path.join(directory, a.path) for a in manifest.artifacts if a.path.startswith("config/project.tar")), None
-    )
+    return next((os.path.join(directory, a.path) for a in manifest.artifacts if a.path.startswith(BUNDLE)), None)
 
 
 def _volume(engine: Engine, entry: Mapping[str, t.Any], manifest: Manifest, directory: str) -> dict[str, t.Any]:
@@ -146,6 +150,19 @@ def _database(artifact: Artifact, manifest: Manifest, directory: str) -> dict[st
     }
 
 
+def _filled(volumes: list[dict[str, t.Any]]) -> list[str]:
+    return [f"{volume['kind']} {volume['name']} ({volume['files']} files)" for volume in volumes if volume["files"]]
+
+
+def _elsewhere(databases: list[dict[str, t.Any]]) -> list[str]:
+    # What such a server holds is not known here, and it outlives the host of the stack.
+    return [
+        f"database {database['name']} at {database['host']}:{database['port']} (outside the stack)"
+        for database in databases
+        if database["service"] is None
+    ]
+
+
 def _space(engine: Engine, volumes: list[dict[str, t.Any]]) -> list[str]:
     # New content is laid beside the old one before the two are exchanged.
     needed = int(sum(volume["content_bytes"] for volume in volumes) * SPACE_MARGIN)
@@ -182,4 +199,13 @@ def _compose_files(manifest: Manifest) -> list[str]:
     # Without compose files nothing can be started here.
     if manifest.source["project_dir"] is None or not manifest.source["compose_files"]:
         return ["The backup names no compose file, so the stack cannot be started from it."]
-    return []
+    if any(artifact.path.startswith(BUNDLE) for artifact in manifest.artifacts):
+        return []
+    command = compose_command(manifest)
+    paths = [path for option, path in itertools.pairwise(command) if option == "--file"]
+    return [
+        f"The backup holds no compose files, and there is no {path} here. Put it there first; config/containers.json "
+        "of the backup describes the containers."
+        for path in paths
+        if not os.path.isfile(path)
+    ]

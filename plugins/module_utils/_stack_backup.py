@@ -18,6 +18,7 @@ from ._backup_preflight import (
     check_coverage,
     check_profiles,
     check_root,
+    check_tools,
     data_directories,
     uncovered,
 )
@@ -96,10 +97,13 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
     check_coverage(stack, request.require_session)
     directories = data_directories(engine, stack)
     check_root(request.root, stack, directories)
+    check_tools(request.compression, request.level)
     described = describe(engine, stack)
     databases = tuple((database, locate(engine, database)) for database in stack.databases)
     for entry, (database, location) in zip(described["databases"], databases, strict=True):
         entry.update(database_facts(location, database), **_for_restore(stack, database, location))
+        # Fails where the program is missing or too old.
+        location.client(f"dump {database.name}", ["pg_dump"], version=entry["server_version_num"] // 10000)
     caches = _caches(stack)
     for entry, cache in zip(described["redis"], stack.redis, strict=True):
         if cache in caches:

@@ -92,7 +92,7 @@ def split_url(url: str) -> urllib.parse.SplitResult | None:
     """Return the parts of a URL, or None when it is not one."""
     try:
         parts = urllib.parse.urlsplit(url)
-        _ = parts.port
+        # Only asking for it tells whether it is a number.
+        return parts if parts.port is None or parts.port > 0 else None
     except ValueError:
         return None
-    return parts

@@ -9,6 +9,7 @@ Only looks. No secret is part of it. Standard library only. Private to this coll
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 from dataclasses import asdict
@@ -58,6 +59,8 @@ def add_details(engine: Engine, stack: Stack, described: dict[str, t.Any]) -> No
             entry.update(files=totals.files, bytes=totals.bytes)
         except ContinuityError as exc:
             entry["error"] = str(exc)
+        except OSError as exc:
+            entry["error"] = f"{os.fsdecode(exc.filename or data.source)}: {exc.strerror}"
     for entry, database in zip(described["databases"], stack.databases, strict=True):
         try:
             entry.update(database_facts(locate(engine, database), database))

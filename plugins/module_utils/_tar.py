@@ -129,7 +129,7 @@ def complaints(stderr: str) -> Complaints:
     others = []
     for line in stderr.splitlines():
         text = PREFIX.sub("", line).strip()
-        subject, _, words = text.rpartition(": ")
+        subject, _colon, words = text.rpartition(": ")
         if words == SOCKET_IGNORED:
             sockets.append(subject)
         elif text and not text.startswith("Exiting with failure status"):

@@ -299,7 +299,7 @@ class _Gate:
         records: dict[bytes, bytes] = {}
         position = 0
         while position < len(data):
-            digits, blank, _ = data[position : position + 20].partition(b" ")
+            digits, blank, _record = data[position : position + 20].partition(b" ")
             if not blank or not digits.isdigit():
                 raise self._refusal("has a malformed extended header")
             end = position + int(digits)

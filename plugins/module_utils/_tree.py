@@ -116,8 +116,9 @@ def remove_tree(directory: str) -> None:
     root = os.fsencode(directory)
     directories = [root]
     # Parents come before their children, so the reverse order empties every directory before its turn.
-    for parent in directories:
-        with os.scandir(parent) as entries:
+    position = 0
+    while position < len(directories):
+        with os.scandir(directories[position]) as entries:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
@@ -127,6 +128,7 @@ def remove_tree(directory: str) -> None:
                         errno.EXDEV, "is a mount point and was left alone; unmount it first", os.fsdecode(entry.path)
                     )
                 directories.append(entry.path)
+        position += 1
     for parent in reversed(directories):
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(parent)

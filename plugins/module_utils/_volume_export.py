@@ -4,7 +4,8 @@
 
 """Archive the content of a volume: ``plan`` only looks, ``apply`` only acts.
 
-    tar → gate → compressor → hash → file
+    tar → gate → compressor → file
+                               ↑ hash
 
 The gate counts what really went into the archive, and proves that what we write is what we would accept. Standard
 library only. Private to this collection.
@@ -15,13 +16,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import threading
 import typing as t
 from dataclasses import dataclass
 
 from ._compression import COMPRESSIONS, compress_stage
-from ._errors import ArchiveError, StackError, StoreError
-from ._files import Written, copy_hashed, partial_file
-from ._process import Alongside, Pipeline, enlarge_pipe
+from ._errors import ArchiveError, ProcessError, StackError, StoreError
+from ._files import Written, hash_following, partial_file
+from ._process import Alongside, Pipeline
 from ._staging import leftovers
 from ._tar import Complaints, complaints, create_stage, shortened
 from ._tar_gate import Passed, TruncatedArchiveError, pass_through
@@ -29,7 +31,6 @@ from ._tree import scan
 from ._volume_directory import is_inside, mounts_below, volume_directory
 
 if t.TYPE_CHECKING:
-    import io
     from collections.abc import Iterator
 
     from ._engine import Engine
@@ -157,7 +158,13 @@ def export_directory(
     ]
     try:
         with partial_file(destination) as target:
-            passed, written, said = _write(source, target, compression, level, subject, allow_changed)
+            try:
+                passed, written, said = _write(source, target, compression, level, subject, allow_changed)
+            except ProcessError as exc:
+                # A compressor that can't write says why, or not.
+                if os.strerror(errno.ENOSPC) not in str(exc) and os.fstatvfs(target).f_bavail > 0:
+                    raise
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), destination) from exc
     except OSError as exc:
         if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -180,7 +187,7 @@ def _write(
     passed: Passed | TruncatedArchiveError
     with (
         Pipeline([create_stage(source, f"archive {subject}")]) as tar,
-        _compressor(compression, level, target, subject) as (sink, writer),
+        _compressor(compression, level, target, subject) as (sink, hasher),
     ):
         try:
             # What the volume holds is archived, devices too; whether they may be restored is asked on import.
@@ -198,7 +205,7 @@ def _write(
             "if single files may be torn.",
             changed=list(shortened(said.others)),
         )
-    return passed, writer.result, said
+    return passed, hasher.result, said
 
 
 @contextlib.contextmanager
@@ -207,25 +214,13 @@ def _compressor(
 ) -> Iterator[tuple[int, Alongside[Written]]]:
     """Yield a descriptor to write to; what is written there arrives at ``target``, compressed and hashed."""
     stage = compress_stage(compression, f"compress the archive of {subject}", level)
-    if stage is None:
-        reading, writing = os.pipe()
-        enlarge_pipe(writing)
-        with (
-            open(writing, "wb", buffering=0) as sink,
-            Alongside(lambda: _store(open(reading, "rb", buffering=0), target), sink.close) as writer,
-        ):
-            yield writing, writer
-    else:
-        with (
-            Pipeline([stage]) as compressor,
-            Alongside(lambda: _store(compressor.stdout, target), compressor.close_stdin) as writer,
-        ):
-            yield compressor.stdin.fileno(), writer
-
-
-def _store(source: t.BinaryIO | io.FileIO, target: int) -> Written:
-    with source:
-        return copy_hashed(source.fileno(), target)
+    ended = threading.Event()
+    with Alongside(lambda: hash_following(target, ended), ended.set) as hasher:
+        if stage is None:
+            yield target, hasher
+        else:
+            with Pipeline([stage], stdout=target) as compressor:
+                yield compressor.stdin.fileno(), hasher
 
 
 def _check_place(archive: str, directory: str, volume: str) -> None:

@@ -4,7 +4,8 @@
 
 """Replace the content of a volume by that of an archive: ``plan`` only looks, ``apply`` only acts.
 
-    file → hash → decompressor → gate → tar → staging directory → exchange
+    file → decompressor → gate → tar → staging directory → exchange
+         ↘ hash
 
 The live directory is touched in the last step only, after everything was extracted, counted, verified and brought to
 disk. Standard library only. Private to this collection.
@@ -14,15 +15,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import tempfile
+import threading
 import typing as t
 from dataclasses import dataclass, field
 
 from ._compression import decompress_stage, detect
 from ._errors import ArchiveError, ProcessError, StackError, StoreError
-from ._files import Written, copy_hashed, file_sha256
-from ._process import Alongside, Pipeline, enlarge_pipe
+from ._files import CHUNK, Written, file_sha256
+from ._process import Alongside, Pipeline
 from ._staging import is_torn, leftovers, staging, sync
 from ._tar import compare_stage, complaints, extract_stage
 from ._tar_gate import Passed, TooBigArchiveError, TruncatedArchiveError, check, pass_through
@@ -30,7 +33,6 @@ from ._tree import Totals, scan
 from ._volume_directory import has_quota, mounts_below, refuse_users, volume_directory
 
 if t.TYPE_CHECKING:
-    import io
     from collections.abc import Callable, Iterator, Mapping
 
     from ._engine import Engine
@@ -225,7 +227,7 @@ def import_directory(
 
 def _extract(
     archive: str, directory: str, allow_devices: bool, limit: int | None
-) -> tuple[Passed, Written | None, tuple[str, ...]]:
+) -> tuple[Passed, Written, tuple[str, ...]]:
     with _plain(archive) as (source, reader), Pipeline([extract_stage(directory, f"extract {archive}")]) as tar:
         passed = pass_through(source, tar.stdin.fileno(), subject=archive, allow_devices=allow_devices, max_bytes=limit)
     return passed, reader.result, complaints(tar.stderr[0]).warnings()
@@ -267,32 +269,23 @@ def _difference(request: Request, directory: str, before: Totals) -> str | None:
 
 
 @contextlib.contextmanager
-def _plain(archive: str) -> Iterator[tuple[int, Alongside[Written | None]]]:
+def _plain(archive: str) -> Iterator[tuple[int, Alongside[Written]]]:
     """Yield a descriptor that reads the tar stream of an archive, and who hashes the archive meanwhile.
 
     Raises ArchiveError when the archive can't be decompressed.
     """
     stage = decompress_stage(detect(archive), f"decompress {archive}")
-    with open(archive, "rb", buffering=0) as stream:
-        if stage is None:
-            reading, writing = os.pipe()
-            enlarge_pipe(writing)
-            sink = open(writing, "wb", buffering=0)  # noqa: SIM115 - closed by _feed
-            with (
-                open(reading, "rb", buffering=0) as source,
-                Alongside(lambda: _feed(stream, sink), source.close) as reader,
-            ):
-                yield reading, reader
-            return
-        truncated = None
-        failed_elsewhere = False
+    stopped = threading.Event()
+    truncated = None
+    failed_elsewhere = False
+    with open(archive, "rb", buffering=0) as stream, Alongside(lambda: _hash(archive, stopped), lambda: None) as hasher:
         try:
-            with (
-                Pipeline([stage]) as decompressor,
-                Alongside(lambda: _feed(stream, decompressor.stdin), decompressor.close_stdout) as reader,
-            ):
+            if stage is None:
+                yield stream.fileno(), hasher
+                return
+            with Pipeline([stage], stdin=stream.fileno()) as decompressor:
                 try:
-                    yield decompressor.stdout.fileno(), reader
+                    yield decompressor.stdout.fileno(), hasher
                 except TruncatedArchiveError as exc:
                     # Perhaps the decompressor has failed: its exit code and words say more, and are asked first.
                     truncated = exc
@@ -300,20 +293,30 @@ def _plain(archive: str) -> Iterator[tuple[int, Alongside[Written | None]]]:
                     failed_elsewhere = True
                     raise
         except ProcessError as exc:
-            if failed_elsewhere:
+            stopped.set()
+            if failed_elsewhere or stage is None:
                 raise
             raise ArchiveError(f"{archive} is damaged. {exc}", archive=archive) from exc
+        except BaseException:
+            stopped.set()
+            raise
     if truncated is not None:
         raise truncated
 
 
-def _feed(archive: io.FileIO, sink: t.BinaryIO | io.FileIO) -> Written | None:
-    """Hash all of an archive on its way to the decompressor; return None when that did not read all of it."""
-    try:
-        with sink:
-            return copy_hashed(archive.fileno(), sink.fileno())
-    except BrokenPipeError:
-        return None
+def _hash(archive: str, stopped: threading.Event) -> Written:
+    """Return size and checksum of an archive, or of some of it when nobody wants to know any more."""
+    digest = hashlib.sha256()
+    size = 0
+    buffer = bytearray(CHUNK)
+    view = memoryview(buffer)
+    with open(archive, "rb", buffering=0) as stream:
+        while count := stream.readinto(buffer):
+            if stopped.is_set():
+                break
+            digest.update(view[:count])
+            size += count
+    return Written(size, digest.hexdigest())
 
 
 @contextlib.contextmanager
@@ -338,14 +341,12 @@ def _judged(archive: str, sha256: str | None, max_bytes: int | None, free: int |
 def _imported(
     archive: str,
     passed: Passed,
-    read: Written | None,
+    read: Written,
     sha256: str | None,
     files: int | None,
     warnings: tuple[str, ...] = (),
 ) -> Imported:
     """Return what passed the gate; raise ArchiveError when it is not what was expected."""
-    # A decompressor may stop before the last byte of the file, but a checksum does not.
-    read = read or file_sha256(archive)
     if sha256 is not None:
         _check_sha256(archive, read, sha256)
     if files is not None and passed.files != files:

@@ -170,7 +170,9 @@ databases:
       description: Checksum of the dump of the server's roles.
       type: str
 occupied:
-  description: What holds data already. Replacing it needs the operator's explicit word.
+  description:
+    - What holds data already, and databases outside the stack, which may.
+    - Replacing it needs the operator's explicit word.
   returned: success
   type: list
   elements: str

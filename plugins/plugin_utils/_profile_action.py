@@ -30,7 +30,9 @@ class ProfileAction(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         arguments["shipped_profiles"] = [self._load(path) for path in sorted(_shipped())]
-        arguments["profiles"] = [self._own(entry) for entry in arguments.get("profiles") or ()]
+        own = arguments.get("profiles") or ()
+        # One alone need not be in a list, as with any option that takes one.
+        arguments["profiles"] = [self._own(entry) for entry in ([own] if isinstance(own, (str, dict)) else own)]
         result.update(
             self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=bool(self._task.async_val))
         )

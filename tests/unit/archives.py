@@ -97,7 +97,7 @@ def make_tree(root: Path) -> None:
     (root / "empty file").touch()
     (root / "empty directory").mkdir()
     (root / "empty directory").chmod(0o2750)
-    deep = root / "deep" / "/".join("x" * 60 for _ in range(5))
+    deep = root / "deep" / "/".join("x" * 60 for _level in range(5))
     deep.mkdir(parents=True)
     (deep / ("y" * 200)).write_text("far down")
     for name in ("-dash", "--help", " blank ", "new\nline", "back\\slash", "ünï 🎉", "quo\"te'*?[a]", "$(id)"):

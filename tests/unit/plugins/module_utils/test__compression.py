@@ -98,7 +98,7 @@ def test_every_decompressor_of_gzip_notices_damage(program, damage, only):
 
 def test_the_same_content_gives_the_same_archive():
     for compression in ("zstd", "gzip"):
-        one, other = (run(compress_stage(compression, "compress"), DATA).stdout for _ in range(2))
+        one, other = (run(compress_stage(compression, "compress"), DATA).stdout for _run in range(2))
 
         assert one == other
 

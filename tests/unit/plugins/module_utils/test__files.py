@@ -9,12 +9,13 @@ import hashlib
 import os
 import stat
 import threading
+import time
 
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._files import (
-    copy_hashed,
     file_sha256,
+    hash_following,
     partial_file,
     read_chunks,
     write_all,
@@ -77,19 +78,21 @@ def test_a_full_disk_is_an_error_of_the_writer():
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_short_writes_are_continued(tmp_path):
-    data = os.urandom(300_000)
-    reading, writing = os.pipe()
+def test_a_file_is_hashed_while_it_is_written(tmp_path):
+    data = os.urandom(3 << 20)
+    ended = threading.Event()
 
-    def write():
-        write_all(writing, data)
-        os.close(writing)
+    def write(descriptor):
+        for start in range(0, len(data), 100_000):
+            write_all(descriptor, data[start : start + 100_000])
+            time.sleep(0.001)
+        ended.set()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    with open(reading, "rb") as source, open(tmp_path / "out", "wb") as target:
-        written = copy_hashed(source.fileno(), target.fileno())
-    writer.join()
+    with open(tmp_path / "out", "w+b", buffering=0) as target:
+        writer = threading.Thread(target=write, args=(target.fileno(),))
+        writer.start()
+        written = hash_following(target.fileno(), ended)
+        writer.join()
 
     assert (tmp_path / "out").read_bytes() == data
     assert (written.size, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())

@@ -21,6 +21,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._freeze import (
     Frozen,
     Target,
     dependents_first,
+    guarded,
     revive,
     targets,
 )
@@ -111,6 +112,19 @@ def test_the_profile_and_then_the_user_say_how():
 
     assert modes(stack) == [("rails", "pause"), ("sidekiq", "stop")]
     assert modes(stack, rails="none", sidekiq="pause", proxy="stop") == [("proxy", "stop"), ("sidekiq", "pause")]
+
+
+def test_everything_that_runs_is_guarded_and_nothing_else():
+    stack = stack_of(
+        container("rails", CHATWOOT, env={"POSTGRES_HOST": "postgres"}, depends_on=["postgres"]),
+        container("postgres", "postgres:16", volumes={"/var/lib/postgresql/data": "pg"}),
+        container("proxy", "caddy", state="exited"),
+        volumes=[volume("pg")],
+    )
+
+    found = guarded(stack, targets(stack, {}))
+
+    assert [(target.service, target.mode) for target in found] == [("rails", "pause"), ("postgres", "none")]
 
 
 def test_a_circle_of_dependencies_has_an_order_too():
@@ -246,7 +260,7 @@ def test_thawing_tries_all_and_names_those_that_refuse(engine):
 def test_an_interrupt_while_thawing_leaves_the_rest_to_the_next_call(engine):
     freezer = Freezer(engine, [WEB, CACHE])
     freezer.freeze(nothing)
-    real, engine.unpause = engine.unpause, lambda id_: (_ for _ in ()).throw(KeyboardInterrupt)
+    real, engine.unpause = engine.unpause, lambda id_: (never for never in ()).throw(KeyboardInterrupt)
 
     with pytest.raises(KeyboardInterrupt):
         freezer.thaw()

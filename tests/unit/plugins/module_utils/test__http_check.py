@@ -139,7 +139,7 @@ def test_values_of_another_type_differ(engine, server, found_value, expected):
     (found,) = check(engine, question(server.port, json={"a": expected}))
 
     assert found.failed
-    is_, _, wanted = found.detail.partition("a is ")[2].partition(", expected ")
+    is_, _middle, wanted = found.detail.partition("a is ")[2].partition(", expected ")
     assert is_ != wanted
 
 

@@ -17,10 +17,10 @@ from ansible_collections.crm.continuity.plugins.module_utils._manifest import NA
 from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest, source
 
 
-def with_first(kind, /, **changes):
+def with_first(section, /, **changes):
     """Return the description of a source whose first volume or database differs."""
     found = source()
-    return {**found, kind: [{**found[kind][0], **changes}]}
+    return {**found, section: [{**found[section][0], **changes}]}
 
 
 def commands(text):

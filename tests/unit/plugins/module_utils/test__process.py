@@ -75,9 +75,9 @@ def test_descriptors_may_be_given(tmp_path):
         Pipeline([shell("rev")], stdin=source.fileno(), stdout=target.fileno()) as pipeline,
     ):
         with pytest.raises(ValueError, match="descriptor"):
-            _ = pipeline.stdin
+            pipeline.stdin.close()
         with pytest.raises(ValueError, match="descriptor"):
-            _ = pipeline.stdout
+            pipeline.stdout.close()
 
     assert (tmp_path / "out").read_bytes() == b"cba"
 

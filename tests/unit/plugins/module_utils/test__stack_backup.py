@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import json
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import replace
@@ -51,6 +52,14 @@ def everything(directory):
         path: (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
         for path in sorted(directory.rglob("*"))
     }
+
+
+def put_client(host, monkeypatch, version):
+    """Let this host have a pg_dump of a version, and no other."""
+    path = host.directory / "bin" / "pg_dump"
+    path.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}'\n")
+    path.chmod(0o700)
+    monkeypatch.setattr("glob.glob", lambda _pattern: [])
 
 
 def refused(host, error, **more):
@@ -491,7 +500,8 @@ def test_nothing_is_created_for_a_stack_that_is_not_there(host):
 # Several database servers
 
 
-def test_a_database_of_another_host_is_told_apart_by_host_and_port(host):
+def test_a_database_of_another_host_is_told_apart_by_host_and_port(host, monkeypatch):
+    put_client(host, monkeypatch, "17.2")
     host.change("web", env={**host.by_id["web"].env, "POSTGRES_HOST": "db.example.com", "POSTGRES_PORT": "6432"})
     wanted = planned(host)
 
@@ -530,11 +540,18 @@ def test_a_dump_that_the_manifest_does_not_describe_is_refused(host):
         manifest.database(stranger)
 
 
-def test_a_program_that_is_missing_is_named_with_its_package(host, monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda *_arguments, **_options: None)
+@pytest.mark.parametrize("name", ["tar", "zstd"])
+def test_a_program_that_is_missing_is_named_before_anything_is_frozen(host, monkeypatch, name):
+    real = shutil.which
+    monkeypatch.setattr("shutil.which", lambda wanted, **more: None if wanted == name else real(wanted, **more))
 
-    with pytest.raises(ProcessError, match=r"tar is not installed\. Install the package tar, or run"):
-        host.back_up()
+    assert refused(host, ProcessError) == (
+        f"{name} is not installed. Install the package {name}, or run crm.continuity.prepare."
+    )
 
-    assert set(host.states().values()) == {"running"}
-    assert host.published() == []
+
+def test_a_client_that_is_older_than_a_server_elsewhere_is_refused_before_anything_is_frozen(host, monkeypatch):
+    host.change("web", env={**host.by_id["web"].env, "POSTGRES_HOST": "db.example.com"})
+    put_client(host, monkeypatch, "14.1")
+
+    assert "Install the package postgresql-client-17" in refused(host, DatabaseError)

@@ -359,7 +359,7 @@ def test_200_flipped_bits_are_all_detected(wanted, engine, live, archive):
     checksum = sha256(archive)
     dice = random.Random(2026)
 
-    for _ in range(200):
+    for _flip in range(200):
         bit = dice.randrange(len(intact) * 8)
         damaged = bytearray(intact)
         damaged[bit // 8] ^= 1 << bit % 8

@@ -1,0 +1,405 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils._backup_verify import Request, verify
+from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._manifest import decode, encode, sums
+from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+
+FILES = [
+    "manifest.json",
+    "SHA256SUMS",
+    "RESTORE.md",
+    "volumes/crm_instances.tar.zst",
+    "volumes/crm_redis.tar.zst",
+    "volumes/crm_storage.tar.zst",
+    "databases/chatwoot.dump.zst",
+    "databases/evolution.dump.zst",
+    "databases/postgres.globals.sql.zst",
+    "config/project.tar.zst",
+    "config/containers.json",
+]
+ARTIFACTS = FILES[2:]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Three real backups: two of crm with zstd and gzip, and one of another stack, not compressed."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        host = crm_host(tmp_path_factory.mktemp("host"), monkeypatch)
+        host.back_up(compression="gzip")
+        host.back_up()
+        root = Path(host.root)
+        host.root = str(root / "other")
+        host.back_up(compression="none")
+    return root
+
+
+@pytest.fixture
+def root(real, tmp_path):
+    """A root with the backup of crm that is compressed with zstd."""
+    _old, new = sorted((real / "crm").iterdir())[-2:]
+    shutil.copytree(new, tmp_path / "root" / "crm" / new.name)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def backup(root):
+    return next((root / "crm").iterdir())
+
+
+def verified(root, **request):
+    """Verify one backup, and return the verdict."""
+    (verdict,) = verify(Request(str(root), **request))
+    return verdict
+
+
+def rewrite(backup, change):
+    """Change the manifest as someone would who knows how to hide it, and sign it again."""
+    data = json.loads((backup / "manifest.json").read_text(encoding="utf-8"))
+    change(data)
+    encoded = encode(decode(json.dumps(data).encode(), str(backup)))
+    (backup / "manifest.json").write_bytes(encoded)
+    (backup / "SHA256SUMS").write_bytes(sums(decode(encoded, str(backup)), encoded))
+
+
+def entry_of(data, path):
+    return next(artifact for artifact in data["artifacts"] if artifact["path"] == path)
+
+
+# Sound backups
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_a_sound_backup_has_no_problems(root, level):
+    verdict = verified(root, level=level)
+
+    assert verdict.ok
+    assert verdict.problems == ()
+    assert (verdict.stack, verdict.artifacts) == ("crm", len(ARTIFACTS))
+
+
+def test_a_full_verification_reads_every_byte_and_a_quick_one_none(root, backup):
+    size = sum((backup / path).stat().st_size for path in ARTIFACTS)
+
+    assert verified(root).bytes == size
+    assert verified(root, level="quick").bytes == 0
+
+
+def test_verifying_changes_nothing(root, backup):
+    before = {path: path.lstat().st_mtime_ns for path in sorted(root.rglob("*"))}
+
+    verified(root)
+
+    assert {path: path.lstat().st_mtime_ns for path in sorted(root.rglob("*"))} == before
+
+
+def test_backups_of_every_compression_are_sound(real):
+    verdicts = [*verify(Request(str(real), "crm", "all")), *verify(Request(str(real / "other"), "crm", "all"))]
+
+    assert [verdict.problems for verdict in verdicts] == [(), (), ()]
+
+
+def test_the_kinds_of_files_are_those_that_are_tested(backup):
+    assert sorted(str(path.relative_to(backup)) for path in backup.rglob("*") if path.is_file()) == sorted(FILES)
+
+
+# Which backups
+
+
+def put(root, stack, *ids):
+    for id_ in ids:
+        (root / stack / id_).mkdir(parents=True)
+
+
+def chosen(root, **request):
+    return [(verdict.stack, verdict.id) for verdict in verify(Request(str(root), **request))]
+
+
+OLD, NEW = "20261120T020000Z", "20261121T020000Z"
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        pytest.param({}, [("crm", NEW), ("ticketz", OLD)], id="the latest of each stack"),
+        pytest.param({"stack": "crm"}, [("crm", NEW)], id="the latest of one stack"),
+        pytest.param({"id": "all"}, [("crm", OLD), ("crm", NEW), ("ticketz", OLD)], id="all"),
+        pytest.param({"stack": "crm", "id": "all"}, [("crm", OLD), ("crm", NEW)], id="all of one stack"),
+        pytest.param({"stack": "crm", "id": OLD}, [("crm", OLD)], id="one"),
+        pytest.param({"id": NEW}, [("crm", NEW)], id="one that not every stack has"),
+        pytest.param({"id": OLD}, [("crm", OLD), ("ticketz", OLD)], id="one that several stacks have"),
+    ],
+)
+def test_what_was_asked_for_is_verified(tmp_path, request_, expected):
+    put(tmp_path, "crm", OLD, NEW)
+    put(tmp_path, "ticketz", OLD)
+    (tmp_path / "empty").mkdir()
+
+    assert chosen(tmp_path, **request_) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"stack": "shop"}, "There is no backup of stack shop in"),
+        ({"stack": "shop", "id": "all"}, "There is no backup below"),
+        ({"stack": "crm", "id": OLD}, f"There is no backup {OLD} of stack crm. The latest are {NEW}."),
+        ({"id": OLD}, f"There is no backup {OLD} below"),
+        ({"stack": "../crm"}, "cannot be the name of a stack"),
+    ],
+)
+def test_what_does_not_exist_is_an_error(tmp_path, request_, words):
+    put(tmp_path, "crm", NEW)
+
+    with pytest.raises(StoreError) as caught:
+        verify(Request(str(tmp_path), **request_))
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("id_", ["latest", "all"])
+def test_a_root_without_backups_is_an_error(tmp_path, id_):
+    with pytest.raises(StoreError) as caught:
+        verify(Request(str(tmp_path), id=id_))
+
+    assert str(caught.value) == (f"There is no backup below {tmp_path}. Set crm_backup_root to where the backups lie.")
+
+
+def test_a_damaged_backup_does_not_hide_the_others(root, backup):
+    put(root, "crm", OLD)
+    (root / "crm" / "20261122T020000Z").write_text("no directory")
+
+    verdicts = verify(Request(str(root), id="all"))
+
+    assert {verdict.id: verdict.ok for verdict in verdicts} == {
+        OLD: False,
+        backup.name: True,
+        "20261122T020000Z": False,
+    }
+    assert "manifest.json does not exist" in verdicts[0].problems[0]
+
+
+# Damage
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_anywhere_is_found(root, backup, name):
+    content = bytearray((backup / name).read_bytes())
+    for position in sorted({0, len(content) // 2, len(content) - 1}):
+        for bit in (0, 7):
+            damaged = bytearray(content)
+            damaged[position] ^= 1 << bit
+            (backup / name).write_bytes(damaged)
+
+            verdict = verified(root)
+
+            assert not verdict.ok, (position, bit)
+            assert len(verdict.problems) == 1
+            assert name in verdict.problems[0]
+    (backup / name).write_bytes(content)
+    assert verified(root).ok
+
+
+def test_damage_is_told_with_both_checksums(root, backup):
+    content = bytearray((backup / "RESTORE.md").read_bytes())
+    expected = hashlib.sha256(content).hexdigest()
+    content[0] ^= 1
+    (backup / "RESTORE.md").write_bytes(content)
+
+    (problem,) = verified(root).problems
+
+    assert problem == (
+        f"RESTORE.md: is damaged: its SHA-256 is {hashlib.sha256(content).hexdigest()}, and {expected} is expected"
+    )
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_found(root, backup, name, level):
+    (backup / name).unlink()
+
+    (problem,) = verified(root, level=level).problems
+
+    assert name in problem
+    assert "missing" in problem or "does not exist" in problem
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+@pytest.mark.parametrize("change", [b"", None, b"more"], ids=["emptied", "truncated", "longer"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_another_size_is_found(root, backup, name, change, level):
+    content = (backup / name).read_bytes()
+    (backup / name).write_bytes({b"": b"", None: content[:-1], b"more": content + b"more"}[change])
+
+    (problem,) = verified(root, level=level).problems
+
+    assert name in problem
+
+
+@pytest.mark.parametrize("name", ["extra", "volumes/extra.tar.zst", "volumes/.crm_redis.tar.zst.partial", "new/file"])
+def test_a_file_that_does_not_belong_there_is_found(root, backup, name):
+    (backup / name).parent.mkdir(exist_ok=True)
+    (backup / name).write_text("x")
+
+    assert verified(root, level="quick").problems == (f"{name} is not in the manifest",)
+
+
+def test_an_artifact_that_is_a_link_is_found(root, backup, tmp_path):
+    shutil.move(backup / ARTIFACTS[1], tmp_path / "elsewhere")
+    (backup / ARTIFACTS[1]).symlink_to(tmp_path / "elsewhere")
+
+    assert verified(root).problems == (f"{ARTIFACTS[1]}: is not a regular file",)
+
+
+def test_an_artifact_that_is_a_directory_or_a_pipe_is_found(root, backup):
+    (backup / ARTIFACTS[1]).unlink()
+    (backup / ARTIFACTS[1]).mkdir()
+    (backup / ARTIFACTS[2]).unlink()
+    os.mkfifo(backup / ARTIFACTS[2])
+
+    assert verified(root).problems == tuple(f"{name}: is not a regular file" for name in ARTIFACTS[1:3])
+
+
+def test_a_directory_that_is_a_link_is_found(root, backup, tmp_path):
+    shutil.move(backup / "volumes", tmp_path / "elsewhere")
+    (backup / "volumes").symlink_to(tmp_path / "elsewhere")
+
+    assert verified(root).problems == ("volumes is not in the manifest",)
+
+
+def test_a_directory_that_is_a_file_is_found(root, backup):
+    shutil.rmtree(backup / "config")
+    (backup / "config").write_text("x")
+
+    assert verified(root).problems == (
+        "config is not in the manifest",
+        "config/project.tar.zst: is missing",
+        "config/containers.json: is missing",
+    )
+
+
+def test_a_file_that_the_disk_does_not_give_back_is_found(root, backup, monkeypatch):
+    real = os.lstat
+
+    def lstat(path, **more):
+        if os.fspath(path).endswith("crm_redis.tar.zst"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "lstat", lstat)
+
+    assert verified(root).problems == ("volumes/crm_redis.tar.zst: cannot be read: Input/output error",)
+
+
+def test_two_artifacts_that_were_exchanged_are_found(root, backup):
+    one, other = backup / ARTIFACTS[1], backup / ARTIFACTS[2]
+    one.rename(backup / "x")
+    other.rename(one)
+    (backup / "x").rename(other)
+
+    assert len(verified(root).problems) == 2
+
+
+def test_a_backup_under_another_id_is_found(root, backup):
+    backup.rename(backup.with_name("20200101T000000Z"))
+
+    (problem,) = verified(root).problems
+
+    assert problem == (
+        f"manifest.json is that of backup {backup.name} of stack crm: the directory was renamed or exchanged"
+    )
+
+
+def test_a_backup_of_another_stack_is_found(root, backup):
+    (root / "crm").rename(root / "shop")
+
+    (problem,) = verified(root, stack="shop").problems
+
+    assert "of stack crm: the directory was renamed or exchanged" in problem
+
+
+def test_a_manifest_of_a_newer_format_is_told_apart_from_damage(root, backup):
+    content = (backup / "manifest.json").read_text(encoding="utf-8").replace('"format": 1', '"format": 2').encode()
+    listed = (backup / "SHA256SUMS").read_text(encoding="utf-8").splitlines(keepends=True)
+    listed[0] = f"{hashlib.sha256(content).hexdigest()}  manifest.json\n"
+    (backup / "manifest.json").write_bytes(content)
+    (backup / "SHA256SUMS").write_text("".join(listed))
+
+    (problem,) = verified(root).problems
+
+    assert "has format 2, and this version of crm.continuity reads up to 1" in problem
+    assert "the version that wrote it" in problem
+
+
+# What a checksum alone does not tell
+
+
+def test_an_archive_with_another_number_of_files_is_found(root, backup):
+    def change(data):
+        entry_of(data, "volumes/crm_redis.tar.zst")["facts"]["files"] = 3
+
+    rewrite(backup, change)
+
+    assert verified(root).problems == ("volumes/crm_redis.tar.zst: holds 2 files, and 3 are expected",)
+
+
+def test_an_archive_without_counts_is_found(root, backup):
+    def change(data):
+        entry_of(data, "volumes/crm_redis.tar.zst")["facts"] = {}
+
+    rewrite(backup, change)
+
+    assert verified(root).problems == (
+        "volumes/crm_redis.tar.zst: holds 2 files, and None are expected",
+        "volumes/crm_redis.tar.zst: holds 1 directories, and None are expected",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("dump", "is not a PostgreSQL dump in the custom format"), ("archive", "")],
+    ids=["no dump", "no archive"],
+)
+def test_an_artifact_that_is_something_else_is_found(root, backup, kind, words):
+    path = {"dump": "databases/chatwoot.dump.zst", "archive": "volumes/crm_redis.tar.zst"}[kind]
+    shutil.copy(backup / "databases/postgres.globals.sql.zst", backup / path)
+    content = (backup / path).read_bytes()
+
+    def change(data):
+        digest = hashlib.sha256(content).hexdigest()
+        entry_of(data, path).update(size=len(content), sha256=digest, plain_sha256=digest)
+
+    rewrite(backup, change)
+
+    (problem,) = verified(root).problems
+    assert problem.startswith(path)
+    assert words in problem
+    assert verified(root, level="quick").ok
+
+
+def test_an_artifact_that_does_not_decompress_is_found(root, backup):
+    path = "databases/chatwoot.dump.zst"
+    content = b"PGDMP not compressed"
+    (backup / path).write_bytes(content)
+
+    def change(data):
+        digest = hashlib.sha256(content).hexdigest()
+        entry_of(data, path).update(size=len(content), sha256=digest)
+
+    rewrite(backup, change)
+
+    (problem,) = verified(root).problems
+    assert problem.startswith(f"{path}: Cannot decompress")

@@ -1,0 +1,106 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils._dump_file import compression_of, examine
+from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError, StoreError
+from ansible_collections.crm.continuity.tests.unit.database_fakes import LocalEngine, location
+
+SCRIPT = (
+    "-- Dumped from database version 15.18\n-- Name: crm; Type: DATABASE; Schema: -; Owner: x\nCREATE DATABASE crm;\n"
+)
+PLAIN = b"PGDMP" + bytes(range(256)) * 4000
+
+
+class Programs(LocalEngine):
+    """An engine whose pg_restore reads the beginning of its input only, and prints what a test wants."""
+
+    def __init__(self, listing="1; 0 2 TABLE DATA public a x\n", script=SCRIPT, ending=0):
+        super().__init__()
+        self.printed = {"--list": listing, "--create": script}
+        self.ending = ending
+
+    def exec_stage(self, container, name, argv, **more):
+        text = self.printed[argv[1]]
+        shell = 'head -c 5 >/dev/null; printf %s "$1"; echo "$1" >&2; exit "$2"'
+        return super().exec_stage(container, name, ["sh", "-c", shell, "sh", text, str(self.ending)], **more)
+
+
+@pytest.fixture
+def dump(tmp_path):
+    path = tmp_path / "crm.dump.gz"
+    path.write_bytes(gzip.compress(PLAIN))
+    return path
+
+
+def test_a_whole_dump_is_described(dump):
+    found = examine(str(dump), None, location(Programs()), 15)
+
+    assert (found.compression, found.plain_size, found.size) == ("gzip", len(PLAIN), dump.stat().st_size)
+    assert (found.contents.database, found.contents.table_data) == ("crm", 1)
+
+
+def test_the_expected_checksum_is_accepted(dump):
+    examine(str(dump), hashlib.sha256(dump.read_bytes()).hexdigest(), location(Programs()), 15)
+
+
+def test_another_checksum_is_refused(dump):
+    with pytest.raises(StoreError, match="is damaged: its SHA-256 is"):
+        examine(str(dump), "0" * 64, location(Programs()), 15)
+
+
+def test_a_truncated_dump_is_refused_without_a_checksum(dump):
+    dump.write_bytes(dump.read_bytes()[:-9])
+
+    with pytest.raises(StoreError, match="is damaged"):
+        examine(str(dump), None, location(Programs()), 15)
+
+
+def test_a_missing_dump_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"There is no dump .*absent"):
+        examine(str(tmp_path / "absent"), None, location(Programs()), 15)
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("unsupported version (1.16) in file header", "written by a newer pg_dump"),
+        ("input file does not appear to be a valid archive", "not a dump in pg_dump's custom format"),
+    ],
+)
+def test_a_dump_that_pg_restore_cannot_read_is_refused_with_advice(dump, words, advice):
+    with pytest.raises(DatabaseError, match=f"cannot be restored.*{advice}"):
+        examine(str(dump), None, location(Programs(listing=words, ending=1)), 15)
+
+
+@pytest.mark.parametrize(
+    ("start", "compression"),
+    [(b"PGDMP\x01", "none"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\x1f\x8b", "gzip")],
+)
+def test_the_compression_is_told_by_the_first_bytes(tmp_path, start, compression):
+    (tmp_path / "x").write_bytes(start)
+
+    assert compression_of(str(tmp_path / "x"), b"PGDMP") == compression
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        pytest.param(b"--\n-- PostgreSQL database dump", "is a plain SQL dump", id="plain"),
+        pytest.param(b"age-encryption.org/v1", "is encrypted with age", id="age"),
+        pytest.param(b"", "is not a dump", id="empty"),
+        pytest.param(b"GARBAGE", "is not a dump", id="garbage"),
+    ],
+)
+def test_anything_else_is_refused_by_its_first_bytes(tmp_path, start, words):
+    (tmp_path / "x").write_bytes(start)
+
+    with pytest.raises(StoreError, match=words):
+        compression_of(str(tmp_path / "x"), b"PGDMP")

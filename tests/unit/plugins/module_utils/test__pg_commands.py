@@ -1,0 +1,94 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils import _pg_commands as commands
+
+
+@pytest.mark.parametrize(
+    ("database", "expected"),
+    [
+        pytest.param("crm", "port='5432' user='postgres' dbname='crm'", id="plain"),
+        pytest.param("a b", "port='5432' user='postgres' dbname='a b'", id="space"),
+        pytest.param("it's", r"port='5432' user='postgres' dbname='it\'s'", id="quote"),
+        pytest.param("a\\b", r"port='5432' user='postgres' dbname='a\\b'", id="backslash"),
+        pytest.param("x host=evil", "port='5432' user='postgres' dbname='x host=evil'", id="another parameter"),
+        pytest.param("postgres://evil/x", "port='5432' user='postgres' dbname='postgres://evil/x'", id="a URI"),
+    ],
+)
+def test_no_name_of_a_database_is_taken_for_something_else(database, expected):
+    assert commands.conninfo(database=database, user="postgres", port=5432) == expected
+
+
+def test_a_host_is_named_only_when_there_is_one():
+    assert commands.conninfo(database="d", user="u", port=1, host="h") == "host='h' port='1' user='u' dbname='d'"
+
+
+def test_the_password_goes_into_the_environment_and_nowhere_else():
+    env = commands.environment(password="s3cret", application="crm.continuity tool 1", sslmode="require")
+
+    assert env["PGPASSWORD"] == "s3cret"
+    assert env["PGSSLMODE"] == "require"
+    assert "s3cret" not in str({key: value for key, value in env.items() if key != "PGPASSWORD"})
+
+
+def test_without_a_password_none_is_set():
+    assert "PGPASSWORD" not in commands.environment(password=None, application="x")
+
+
+def test_settings_of_the_session_are_options():
+    env = commands.environment(password=None, application="x", settings={"b": "off", "a": "128MB"})
+
+    assert env["PGOPTIONS"] == "-c a=128MB -c b=off"
+
+
+def test_a_dump_is_left_uncompressed_and_of_one_snapshot():
+    argv = commands.dump("dbname='crm'", snapshot="00000003-1", lock_timeout=60)
+
+    assert argv[0] == "pg_dump"
+    assert {"--format=custom", "--compress=0", "--snapshot=00000003-1", "--no-password"} <= set(argv)
+    assert "--lock-wait-timeout=60000" in argv
+
+
+@pytest.mark.parametrize(("allowed", "hidden"), [(True, False), (False, True)])
+def test_only_a_superuser_asks_for_passwords_of_roles(allowed, hidden):
+    argv = commands.dump_globals("user='u'", role_passwords=allowed)
+
+    assert ("--no-role-passwords" in argv) is hidden
+
+
+def test_a_restore_stops_at_the_first_error():
+    argv = commands.restore("dbname='x'", "/dump", section="data", jobs=3)
+
+    assert "--exit-on-error" in argv
+    assert {"--no-owner", "--section=data", "--jobs=3", "--dbname=dbname='x'"} <= set(argv)
+    assert argv[-1] == "/dump"
+    assert "--no-privileges" not in argv
+
+
+def test_a_restore_can_be_another_role_without_grants_from_a_list():
+    argv = commands.restore("c", "/dump", section="pre-data", role="app", privileges=False, use_list="/list")
+
+    assert {"--role=app", "--no-privileges", "--use-list=/list"} <= set(argv)
+
+
+@pytest.mark.parametrize(
+    ("schema", "name", "expected"),
+    [
+        ("public", "messages", "public.messages"),
+        ("public", "Messages", 'public."Messages"'),
+        ("Odd schema", 'a "b"', '"Odd schema"."a ""b"""'),
+        ("public", "user", "public.user"),
+    ],
+)
+def test_a_table_is_called_by_its_name_quoted_where_needed(schema, name, expected):
+    assert commands.label(schema, name) == expected
+
+
+def test_texts_and_names_cannot_end_early():
+    assert commands.identifier('a"; DROP') == '"a""; DROP"'
+    assert commands.literal("it's \\") == r"E'it''s \\'"

@@ -1,0 +1,374 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Mount
+from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, StackError, StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
+from ansible_collections.crm.continuity.plugins.module_utils._restore_check import Request, check, compose_command
+from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+from ansible_collections.crm.continuity.tests.unit.fakes import (
+    FakeEngine,
+    artifact,
+    container,
+    manifest,
+    source,
+)
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A host whose stack "crm" was just backed up."""
+    host = crm_host(tmp_path, monkeypatch)
+    host.taken = host.back_up()
+    return host
+
+
+@pytest.fixture
+def empty(host):
+    """The host of the backup after it was installed anew: the backup is there, and nothing else."""
+    shutil.rmtree(host.directory / "volumes")
+    shutil.rmtree(host.project)
+    host.by_id.clear()
+    host.volumes.clear()
+    return host
+
+
+def checked(host, **more):
+    return check(Request(host.root, "crm", **more), host)
+
+
+def put(root, wanted):
+    """Write a backup with this manifest."""
+    directory = Path(root, wanted.stack, wanted.id)
+    directory.mkdir(parents=True)
+    encoded = encode(wanted)
+    (directory / NAME).write_bytes(encoded)
+    (directory / SUMS).write_bytes(sums(wanted, encoded))
+
+
+def everything(directory):
+    return {path: path.lstat().st_mtime_ns for path in sorted(directory.rglob("*"))}
+
+
+# Which backup
+
+
+def test_looking_changes_nothing(host, tmp_path):
+    before = everything(tmp_path)
+
+    checked(host)
+
+    assert everything(tmp_path) == before
+
+
+def test_the_backup_is_described(host):
+    found = checked(host)
+
+    backup = host.taken.backup
+    assert (found["stack"], found["id"], found["directory"]) == ("crm", backup.id, backup.path)
+    assert found["cut_at"] == host.taken.manifest.cut_at
+    assert found["profiles"] == ["chatwoot", "evolution"]
+    assert found["project_dir"] == str(host.project)
+    assert found["config"] == f"{backup.path}/config/project.tar.zst"
+
+
+def test_the_only_stack_needs_no_name(host):
+    (Path(host.root) / "never-backed-up").mkdir()
+
+    assert check(Request(host.root), host)["stack"] == "crm"
+
+
+def test_of_several_stacks_one_has_to_be_named(host):
+    put(host.root, manifest(stack="ticketz"))
+
+    with pytest.raises(StackError, match=r"backups of several stacks below .*: crm, ticketz\. Name one: restore_stack"):
+        check(Request(host.root), host)
+
+
+def test_a_root_without_backups_is_an_error(tmp_path):
+    with pytest.raises(StackError, match=f"There is no backup below {tmp_path}. Set crm_backup_root"):
+        check(Request(str(tmp_path)), FakeEngine())
+
+
+def test_a_backup_that_is_not_there_is_an_error_with_those_that_are(host):
+    with pytest.raises(
+        StoreError, match=f"no backup 20200101T000000Z of stack crm. The latest are {host.taken.backup.id}"
+    ):
+        checked(host, id="20200101T000000Z")
+
+
+def test_a_damaged_manifest_is_an_error(host):
+    path = Path(host.taken.backup.path, "manifest.json")
+    path.write_bytes(path.read_bytes().replace(b"chatwoot", b"chatwood"))
+
+    with pytest.raises(StoreError, match="does not match SHA256SUMS"):
+        checked(host)
+
+
+# Into an empty host
+
+
+def test_into_an_empty_host_nothing_is_occupied_and_nothing_speaks_against_it(empty):
+    found = checked(empty)
+
+    assert found["occupied"] == []
+    assert found["problems"] == []
+    assert found["running"] == []
+
+
+def test_archives_fill_volumes_and_dumps_databases(empty):
+    found = checked(empty)
+
+    by_name = {entry["name"]: entry for entry in found["volumes"]}
+    assert sorted(by_name) == ["crm_instances", "crm_redis", "crm_storage"]
+    archive = empty.taken.manifest.find("archive", "crm_storage")
+    assert by_name["crm_storage"] == {
+        "name": "crm_storage",
+        "kind": "volume",
+        "source": "crm_storage",
+        "labels": {"com.docker.compose.project": "crm"},
+        "options": {},
+        "exists": False,
+        "files": 0,
+        "content_bytes": archive.facts["content_bytes"],
+        "archive": f"{empty.taken.backup.path}/volumes/crm_storage.tar.zst",
+        "sha256": archive.sha256,
+    }
+    assert [(entry["name"], entry["archive"]) for entry in found["data_volumes"]] == [("crm_pg", None)]
+
+
+def test_a_database_is_restored_into_its_service_with_roles_and_rows(empty):
+    (chatwoot, evolution) = checked(empty)["databases"]
+
+    dump, roles = (empty.taken.manifest.find(kind) for kind in ("dump", "globals"))
+    assert chatwoot == {
+        "name": "chatwoot",
+        "service": "postgres",
+        "host": "postgres",
+        "port": 5432,
+        "owner": "owner",
+        "repair": [],
+        "dump": f"{empty.taken.backup.path}/databases/chatwoot.dump.zst",
+        "sha256": dump.sha256,
+        "rows": {"public.accounts": 2},
+        "globals": f"{empty.taken.backup.path}/databases/postgres.globals.sql.zst",
+        "globals_sha256": roles.sha256,
+    }
+    assert evolution["name"] == "evolution"
+
+
+def test_the_services_that_ran_are_started_and_those_that_did_not_are_not(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+    host.change("worker", state="exited")
+    host.change("evolution", state="paused")
+    host.back_up()
+
+    assert checked(host)["services"] == ["evolution", "postgres", "redis", "web"]
+
+
+def test_the_compose_command_names_the_files_where_they_will_be():
+    wanted = manifest(
+        source=source(
+            compose_files=["/opt/crm/compose.yml", "/srv/shared/extra.yml"], environment_files=["/opt/crm/prod.env"]
+        )
+    )
+
+    assert compose_command(wanted) == [
+        "docker",
+        "compose",
+        "--project-name",
+        "crm",
+        "--project-directory",
+        "/opt/crm",
+        "--file",
+        "/opt/crm/compose.yml",
+        "--file",
+        "/opt/crm/.outside/srv/shared/extra.yml",
+        "--env-file",
+        "/opt/crm/prod.env",
+    ]
+
+
+# Over what is there
+
+
+def test_what_holds_files_is_occupied(host):
+    found = checked(host)
+
+    assert found["occupied"] == [
+        "volume crm_instances (2 files)",
+        "volume crm_pg (2 files)",
+        "volume crm_redis (2 files)",
+        "volume crm_storage (2 files)",
+    ]
+    assert found["running"] == sorted(f"crm-{name}-1" for name in ("web", "worker", "evolution", "postgres", "redis"))
+    assert found["problems"] == []
+
+
+def test_a_volume_that_is_there_and_empty_is_not_occupied(host):
+    shutil.rmtree(host.data("crm_storage"))
+    host.data("crm_storage").mkdir()
+
+    found = checked(host)
+
+    storage = next(entry for entry in found["volumes"] if entry["name"] == "crm_storage")
+    assert (storage["exists"], storage["files"]) == (True, 0)
+    assert not any("crm_storage" in words for words in found["occupied"])
+
+
+def test_a_bound_directory_is_looked_at_by_its_path(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+    place = tmp_path / "media"
+    place.mkdir()
+    (place / "file").write_text("x")
+    host.add("files", "nginx", binds={"/srv": str(place)})
+    host.back_up()
+
+    (bind,) = (entry for entry in checked(host)["volumes"] if entry["kind"] == "bind")
+    assert (bind["source"], bind["exists"], bind["files"]) == (str(place), True, 1)
+
+    shutil.rmtree(place)
+    (bind,) = (entry for entry in checked(host)["volumes"] if entry["kind"] == "bind")
+    assert (bind["exists"], bind["files"]) == (False, 0)
+
+
+def test_what_was_left_out_of_the_backup_is_not_touched(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+    host.back_up(exclude=("crm_storage",))
+
+    found = checked(host)
+
+    assert not any("crm_storage" in words for words in found["occupied"])
+    assert "crm_storage" not in [entry["name"] for entry in (*found["volumes"], *found["data_volumes"])]
+
+
+def test_a_volume_that_cannot_be_read_is_an_error(host):
+    host.volumes["crm_storage"] = replace(host.volumes["crm_storage"], driver="nfs")
+
+    with pytest.raises(EngineError, match="Volume crm_storage uses the driver nfs"):
+        checked(host)
+
+
+def test_a_database_outside_the_stack_counts_as_occupied(tmp_path):
+    (database,) = source()["databases"]
+    outside = {**database, "service": None, "host": "db.example.com", "port": 6432}
+    put(tmp_path, manifest(source=source(databases=[outside], volumes=[])))
+
+    found = check(Request(str(tmp_path)), FakeEngine())
+
+    assert found["occupied"] == ["database chatwoot at db.example.com:6432 (outside the stack)"]
+
+
+# What speaks against it
+
+
+def test_a_disk_that_is_too_small_is_a_problem(tmp_path):
+    archive = artifact(
+        "volumes/crm_storage.tar.zst",
+        source="crm_storage",
+        compression="zstd",
+        facts={"files": 1, "directories": 1, "content_bytes": 1 << 60},
+    )
+    put(tmp_path, manifest(artifacts=(archive, artifact("config/project.tar.zst", "config"))))
+
+    class SmallEngine(FakeEngine):
+        def info(self):
+            return EngineInfo("20.10", f"{tmp_path}/not/there/yet", "")
+
+    (problem,) = check(Request(str(tmp_path)), SmallEngine())["problems"]
+
+    assert problem.startswith(f"{tmp_path} has ")
+    assert f"bytes free, and the restore needs {int((1 << 60) * 1.05)}. Free space there first." in problem
+
+
+def test_a_stranger_that_uses_a_volume_is_a_problem(host):
+    host.by_id["backup-tool"] = container("backup-tool", "busybox", project=None, volumes={"/data": "crm_storage"})
+
+    assert checked(host)["problems"] == [
+        "Container backup-tool, which is not of this stack, runs and uses crm_storage. Stop it first."
+    ]
+
+
+@pytest.mark.parametrize("state", ["exited", "created"])
+def test_a_stranger_that_does_not_run_is_none(host, state):
+    stranger = container("backup-tool", "busybox", project=None, volumes={"/data": "crm_storage"}, state=state)
+    host.by_id["backup-tool"] = stranger
+
+    assert checked(host)["problems"] == []
+
+
+def test_a_container_of_another_stack_is_a_stranger(host):
+    host.by_id["other"] = container("web", "nginx", project="other", volumes={"/data:ro": "crm_redis"})
+
+    assert checked(host)["problems"] == [
+        "Container other-web-1, which is not of this stack, runs and uses crm_redis. Stop it first."
+    ]
+
+
+def test_a_stranger_that_uses_something_else_is_none(host):
+    stranger = container("proxy", "caddy", project=None)
+    host.by_id["proxy"] = replace(stranger, mounts=(Mount("volume", "other", "/data"),))
+
+    assert checked(host)["problems"] == []
+
+
+@pytest.mark.parametrize(
+    "more", [{"compose_files": []}, {"project_dir": None}], ids=["no compose file", "no project directory"]
+)
+def test_a_backup_that_names_no_compose_file_is_a_problem(tmp_path, more):
+    put(tmp_path, manifest(source=source(**more)))
+
+    assert check(Request(str(tmp_path)), FakeEngine())["problems"] == [
+        "The backup names no compose file, so the stack cannot be started from it."
+    ]
+
+
+def test_compose_files_that_are_neither_in_the_backup_nor_here_are_a_problem(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+    shutil.rmtree(host.project)
+    host.back_up()
+
+    found = checked(host)
+
+    assert found["config"] is None
+    assert found["problems"] == [
+        f"The backup holds no compose files, and there is no {host.project}/compose.yml here. Put it there first; "
+        "config/containers.json of the backup describes the containers."
+    ]
+
+
+def test_compose_files_that_are_here_are_enough(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+    project = tmp_path / "moved"
+    os.rename(host.project, project)
+    host.back_up()
+    os.rename(project, host.project)
+
+    assert checked(host)["problems"] == []
+
+
+def test_a_volume_whose_secret_is_not_known_has_to_be_there(tmp_path):
+    (entry,) = source()["volumes"]
+    nas = {**entry, "options": {"type": "cifs", "o": "addr=nas,password=***"}}
+    put(tmp_path, manifest(source=source(volumes=[nas])))
+
+    (problem,) = check(Request(str(tmp_path)), FakeEngine())["problems"]
+
+    assert problem.startswith("Volume crm_storage was mounted with a secret")
+
+
+def test_a_volume_without_secrets_is_created(tmp_path):
+    (entry,) = source()["volumes"]
+    put(tmp_path, manifest(source=source(volumes=[{**entry, "options": {"type": "nfs", "o": "addr=nas"}}])))
+
+    assert check(Request(str(tmp_path)), FakeEngine())["problems"] == []
