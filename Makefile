@@ -20,7 +20,8 @@ export GIT_CONFIG_VALUE_0 := $(CURDIR)
 TESTBED := tests/testbed/testbed
 # Arguments of ansible-test sanity; empty means everything.
 SANITY ?=
-# Arguments of molecule. For one scenario whose servers stay afterwards: "test --scenario-name backup --destroy never".
+# Arguments of molecule. For one scenario whose servers stay: make molecule MOLECULE="test -s backup --destroy never";
+# to go on with them: make molecule MOLECULE="verify -s backup".
 MOLECULE ?= test --all
 
 # Each step says what it is for; the commands themselves only show with make V=1.
@@ -103,6 +104,8 @@ integration: setup ## Run the module tests against a Docker Engine on this machi
 
 molecule: testbed ## Run the role tests on real servers
 	$(call say,molecule)
+	$(Q)# What an interrupted run believes to be there may be gone.
+	$(Q)$(if $(filter test,$(MOLECULE)),rm -rf "$(MOLECULE_EPHEMERAL_DIRECTORY)")
 	$(Q)molecule $(MOLECULE)
 
 test: check integration molecule ## Run everything: check, integration and molecule

@@ -1,0 +1,84 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an operator finds after ``ansible-playbook crm.continuity.restore`` over a stack that runs and has data."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+testinfra_hosts = ["ansible://mol-a"]
+
+REFUSALS = ["unconfirmed", "wrong"]
+
+
+@pytest.mark.parametrize("run", REFUSALS)
+def test_without_the_name_of_the_stack_it_refuses_and_says_how_to_go_on(evidence, run):
+    assert not evidence.succeeded(run)
+    assert "To confirm, run it again with -e restore_confirm=crm" in evidence.said(run)
+
+
+@pytest.mark.parametrize("run", REFUSALS)
+def test_the_refusal_names_everything_that_would_be_replaced(evidence, run):
+    said = evidence.said(run)
+
+    assert "The restore would replace what is there now:" in said
+    for volume in ("chatwoot_storage", "chatwoot_public", "evolution_instances", "redis_data", "postgres_data"):
+        assert re.search(rf"volume crm_{volume} \(\d+ files\)", said)
+
+
+def test_a_refusal_and_check_mode_touch_no_service(evidence):
+    assert evidence.starts("containers-after-refusals") == evidence.starts("containers-before")
+    assert set(evidence.states("containers-after-refusals").values()) == {"running"}
+
+
+def test_check_mode_says_what_would_be_replaced(evidence):
+    assert evidence.succeeded("check")
+    assert re.search(r"4 volumes, 2 databases\. Replaces .*crm_chatwoot_storage", evidence.said("check"))
+
+
+def test_what_was_lost_was_worth_a_restore(evidence):
+    lost = " ".join(evidence.differences("lost", evidence.directory / "before.json"))
+
+    assert "postgresql" in lost
+    assert "volumes" in lost
+    assert "redis" in lost
+
+
+def test_with_the_name_of_the_stack_everything_is_as_it_was_at_the_backup(evidence):
+    assert evidence.succeeded("confirmed")
+    assert evidence.differences("restored", evidence.directory / "before.json") == []
+
+
+def test_every_service_runs_again(evidence):
+    assert set(evidence.states("containers-after").values()) == {"running"}
+
+
+def test_other_stacks_of_the_host_are_left_alone(evidence):
+    before, after = evidence.starts("containers-before"), evidence.starts("containers-after")
+    others = {name for name in before if not name.startswith("crm-")}
+
+    assert len(others) == 3
+    assert {name: after[name] for name in others} == {name: before[name] for name in others}
+
+
+def test_nothing_staged_is_left_beside_the_data(host):
+    volumes = host.check_output("find /var/lib/docker/volumes -mindepth 2 -maxdepth 2 -not -name _data")
+    databases = host.check_output(
+        "docker exec crm-postgres-1 psql --username=postgres --dbname=template1 -tA "
+        "--command='SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1'"
+    )
+
+    assert [path for path in volumes.splitlines() if not path.endswith("/opts.json")] == []
+    assert databases.split() == ["chatwoot_production", "evolution", "postgres"]
+
+
+@pytest.mark.parametrize("run", [*REFUSALS, "check", "confirmed"])
+def test_no_secret_is_shown_at_any_verbosity(evidence, secrets, run):
+    shown = evidence.output(run)
+
+    assert len(secrets) > 5
+    assert [secret for secret in secrets if secret in shown] == []
