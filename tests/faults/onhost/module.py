@@ -1,0 +1,112 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run modules of the collection: exactly what Ansible has sent to this host, once more."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import engine
+
+if t.TYPE_CHECKING:
+    import signal
+
+PAYLOADS = Path("/root/lab/payloads")
+LIMIT = 600
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a module ended and what it said."""
+
+    code: int
+    said: dict[str, t.Any] | None
+    text: str
+
+    @property
+    def succeeded(self) -> bool:
+        return self.code == 0 and self.said is not None and not self.said.get("failed")
+
+    @property
+    def message(self) -> str:
+        """The error message, or the end of what was printed when it is none of ours."""
+        return str(self.said.get("msg", "")) if self.said is not None else f"no JSON: {self.text[-400:]}"
+
+    @property
+    def clean(self) -> bool:
+        """Whether this is an error that was foreseen: a message, and no traceback."""
+        return self.code != 0 and self.said is not None and bool(self.said.get("msg")) and "Traceback" not in self.text
+
+
+class Module:
+    """A module that runs, in a session and process group of its own, as one that Ansible has started over SSH."""
+
+    def __init__(self, name: str) -> None:
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its result
+        self.begun = time.monotonic()
+        self.process = subprocess.Popen(
+            ["python3", str(PAYLOADS / f"{name}.py")],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def wait_frozen(self) -> bool:
+        """Wait until a container is frozen; return False when the module ended before."""
+        while not engine.paused():
+            if self.ended:
+                return False
+            time.sleep(engine.POLL)
+        return True
+
+    def strike(self, number: signal.Signals, *, group: bool) -> None:
+        """Send a signal to the process alone or to its whole group."""
+        if group:
+            os.killpg(self.process.pid, number)
+        else:
+            os.kill(self.process.pid, number)
+
+    def result(self) -> Result:
+        """Wait for its end."""
+        self.process.wait(LIMIT)
+        self._output.seek(0)
+        text = self._output.read().decode(errors="replace")
+        self._output.close()
+        try:
+            said = json.loads(text[text.index("{") :])
+        except ValueError:
+            said = None
+        return Result(self.process.returncode, said if isinstance(said, dict) else None, text)
+
+    def survivors(self) -> dict[str, str]:
+        """Return the processes of its session that are still there."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    name, _bracket, fields = (entry / "stat").read_text().partition("(")[2].rpartition(") ")
+                except OSError:
+                    continue
+                state, _parent, _group, session = fields.split()[:4]
+                if session == str(self.process.pid) and state != "Z":
+                    found[entry.name] = name
+        return found
+
+
+def run(name: str) -> Result:
+    """Run a module to its end."""
+    return Module(name).result()
