@@ -192,7 +192,7 @@ def in_container(
     if found.state != "running":
         raise DatabaseError(
             f"Container {found.name} is {found.state}, so its PostgreSQL does not answer. "
-            f"Start it (docker start {found.name}) and try again.",
+            f"Bring it back (docker {'unpause' if found.state == 'paused' else 'start'} {found.name}) and try again.",
             container=found.name,
         )
     superuser = _setting(engine, found, "POSTGRES_USER") or "postgres"

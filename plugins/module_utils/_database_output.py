@@ -91,6 +91,8 @@ def _through_fifo(
         # Both ends are open: nothing is left in the container now, even if this process should be killed.
         place.remove()
         written = _copy(source, compressor, descriptor) if connected else None
+        # Whoever should still come to write must not wait for a reader.
+        source.close()
     if written is None:
         raise ProcessError(f"Cannot {client.what}: {client.argv[0]} ended well without writing anything.")
     return Output(written, program.stderr[0])
@@ -111,5 +113,8 @@ def _has_writer(source: t.BinaryIO, printed: t.BinaryIO) -> bool:
     poll = select.poll()
     poll.register(source, select.POLLIN)
     poll.register(printed, select.POLLIN)
-    # A short dump is there before its program is seen to have ended.
-    return any(file == source.fileno() for file, _event in poll.poll())
+    if any(file == source.fileno() for file, _event in poll.poll()):
+        return True
+    # A short dump may be seen a moment after the end of its program.
+    poll.unregister(printed)
+    return bool(poll.poll(100))

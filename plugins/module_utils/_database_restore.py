@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ._database import connect
 from ._database_globals import missing_roles, read_globals, restore_globals
-from ._database_scratch import Scratch, building, cut_over
+from ._database_scratch import NAME_BYTES, Scratch, building, cut_over
 from ._database_staging import require_space
 from ._dump_contents import is_privilege, role_of
 from ._dump_file import examine
@@ -94,6 +94,8 @@ class Restored:
 
 def plan(request: Request, location: Location) -> Plan:
     """Examine the dump and the server, and refuse whatever could not succeed. Changes nothing."""
+    if len(request.database.encode()) > NAME_BYTES:
+        raise DatabaseError(f"PostgreSQL has no names of more than {NAME_BYTES} bytes: {request.database}.")
     maintenance, session = _maintenance(location, request.database)
     with session:
         version = session.server_version()

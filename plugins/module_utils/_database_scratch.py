@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 import secrets
 import typing as t
@@ -21,10 +22,12 @@ from datetime import datetime, timezone
 from ._database import connect
 from ._database_location import APPLICATION
 from ._database_staging import Staging, staging
+from ._disk_watch import DiskWatch
 from ._dump_contents import for_database, is_privilege, without_schemas_and_extensions, without_value
 from ._errors import ContinuityError, DatabaseError, ProcessError
 from ._pg_commands import analyze, identifier, restore
 from ._process import run
+from ._workplace import opened
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,6 +58,7 @@ class Scratch:
     owner: str
     stamp: str
     run_id: str
+    watch: DiskWatch
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -137,6 +141,12 @@ class Scratch:
         try:
             run(self.location.client(what, argv, version=version, run_id=self.run_id, settings=_SETTINGS))
         except ProcessError as exc:
+            if self.watch.free is not None:
+                raise DatabaseError(
+                    f"Restoring {self.dump.path} was stopped because the disk of {self.location.name} has only "
+                    f"{self.watch.free >> 20} MiB left. Database {self.live} was not touched. Free some space there.",
+                    free=self.watch.free,
+                ) from exc
             raise DatabaseError(f"{exc} Database {self.live} was not touched.", path=self.dump.path) from exc
 
 
@@ -154,9 +164,9 @@ def building(location: Location, maintenance: str, live: str, dump: DumpFile, ow
         for name in leftovers(live, control.databases()):
             control.drop_database(name)
         key = hashlib.sha256(f"{location.name} {live}".encode()).hexdigest()[:16]
-        with staging(location, dump, key) as place:
+        with staging(location, dump, key) as place, _watching(place, control, maintenance, run_id, dump) as watch:
             stamp = f"{datetime.now(timezone.utc):%Y%m%d%H%M%S%f}"
-            scratch = Scratch(location, control, place, dump, live, owner, stamp, run_id)
+            scratch = Scratch(location, control, place, dump, live, owner, stamp, run_id, watch)
             try:
                 scratch.create()
                 yield scratch
@@ -165,6 +175,32 @@ def building(location: Location, maintenance: str, live: str, dump: DumpFile, ow
                 with contextlib.suppress(ContinuityError), connect(location.connection(maintenance)) as other:
                     other.drop_database(scratch.name)
                 raise
+
+
+@contextlib.contextmanager
+def _watching(
+    staging: Staging, control: Database, maintenance: str, run_id: str, dump: DumpFile
+) -> Iterator[DiskWatch]:
+    """End the programs of this run when the disk of the server runs full."""
+    location = staging.place.location
+    data = control.setting("data_directory") if location.sees_data_directory else None
+    # Only where the workplace was found is it certain which container the process number stands for.
+    visible = data is not None and staging.place.descriptor is not None
+    directory = opened(location, data) if data is not None and visible else None
+    try:
+        with connect(location.connection(maintenance)) as session:
+            watch = DiskWatch(directory, lambda: _stop(session, run_id), DiskWatch.reserve_for(dump.plain_size))
+            with watch.running():
+                yield watch
+    finally:
+        if directory is not None:
+            os.close(directory)
+
+
+def _stop(session: Database, run_id: str) -> None:
+    # When the server is gone already, there is nothing to stop.
+    with contextlib.suppress(DatabaseError):
+        session.terminate(f"{APPLICATION} tool {run_id}")
 
 
 def cut_over(scratch: Scratch, *, live_exists: bool, keep: bool) -> str | None:

@@ -37,12 +37,15 @@ from ._tree import remove_tree
 from ._volume_directory import is_mount_point
 
 if t.TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
 PREFIX = ".crm-import-"
 STAGED, OLD, PLACING, TIMES = "staged", "old", "placing", "times"
 DONE = ".done"
+# Seconds.
 PATIENCE = 30
+SYNC_EVERY = 0.5
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -143,6 +146,12 @@ def sync(path: str) -> None:
             raise OSError(number, os.strerror(number), path)
     finally:
         os.close(descriptor)
+
+
+def sync_until(path: str, ended: threading.Event) -> None:
+    """Keep bringing a file system to disk until ``ended``, so that there is little left to do for the final sync."""
+    while not ended.wait(SYNC_EVERY):
+        sync(path)
 
 
 @contextlib.contextmanager

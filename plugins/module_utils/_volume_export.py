@@ -253,8 +253,15 @@ def _free(archive: str) -> int:
 
 
 def _no_space(archive: str, subject: str, content: int, free: int) -> str:
+    place = os.path.dirname(archive) or "."
+    status = os.statvfs(place)
+    # Some file systems make inodes as they need them and count none.
+    if status.f_files and not status.f_favail:
+        return (
+            f"There is no room for {archive}: the file system of {place} can hold no more files, its inodes are used "
+            "up. Remove files there, or choose another path."
+        )
     return (
         f"There is not enough space for {archive}: {subject} holds {content} bytes, which need up to as much when they "
-        f"do not compress, and {free} bytes are free in {os.path.dirname(archive) or '.'}. Free some, or choose "
-        "another path."
+        f"do not compress, and {free} bytes are free in {place}. Free some, or choose another path."
     )

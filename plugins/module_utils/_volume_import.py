@@ -26,7 +26,7 @@ from ._compression import decompress_stage, detect
 from ._errors import ArchiveError, ProcessError, StackError, StoreError
 from ._files import CHUNK, Written, file_sha256
 from ._process import Alongside, Pipeline
-from ._staging import is_torn, leftovers, staging, sync
+from ._staging import is_torn, leftovers, staging, sync, sync_until
 from ._tar import compare_stage, complaints, extract_stage
 from ._tar_gate import Passed, TooBigArchiveError, TruncatedArchiveError, check, pass_through
 from ._tree import Totals, scan
@@ -228,7 +228,12 @@ def import_directory(
 def _extract(
     archive: str, directory: str, allow_devices: bool, limit: int | None
 ) -> tuple[Passed, Written, tuple[str, ...]]:
-    with _plain(archive) as (source, reader), Pipeline([extract_stage(directory, f"extract {archive}")]) as tar:
+    ended = threading.Event()
+    with (
+        _plain(archive) as (source, reader),
+        Alongside(lambda: sync_until(directory, ended), ended.set),
+        Pipeline([extract_stage(directory, f"extract {archive}")]) as tar,
+    ):
         passed = pass_through(source, tar.stdin.fileno(), subject=archive, allow_devices=allow_devices, max_bytes=limit)
     return passed, reader.result, complaints(tar.stderr[0]).warnings()
 

@@ -98,7 +98,7 @@ def workplace(location: Location, key: str) -> Iterator[Workplace]:
         except ProcessError:
             run(location.command(f"remove {place.path} in {location.name}", ["rm", "-rf", place.path]))
             run(create)
-        place.descriptor = _opened(location, place.path)
+        place.descriptor = opened(location, place.path)
         try:
             yield place
         finally:
@@ -110,11 +110,11 @@ def workplace(location: Location, key: str) -> Iterator[Workplace]:
             place.remove()
 
 
-def _opened(location: Location, path: str) -> int | None:
+def opened(location: Location, path: str) -> int | None:
     """Open a directory that the programs see, or return None when this process does not see it.
 
-    A symbolic link on the way would lead out of a container into this host, so none is followed. That the directory is
-    there at all proves that it is the right container and not another process of the same number.
+    A symbolic link on the way would lead out of a container into this host, so none is followed. That a directory made
+    by a program is there at all proves that it is the right container, and not another process of the same number.
     """
     root = location.root()
     if root is None:

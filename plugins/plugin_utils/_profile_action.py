@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
 PROFILES = os.path.normpath(os.path.join(os.path.dirname(__file__), os.pardir, os.pardir, "profiles"))
@@ -36,12 +36,21 @@ class ProfileAction(ActionBase):
         result.update(
             self._execute_module(module_args=arguments, task_vars=task_vars, wrap_async=bool(self._task.async_val))
         )
+        # They are long, and the same in every result of every host.
+        result.get("invocation", {}).get("module_args", {}).pop("shipped_profiles", None)
         return result
 
     def _own(self, entry: object) -> t.Any:
-        if isinstance(entry, str):
-            return self._load(self._find_needle("files", os.path.expanduser(entry)))
-        return entry
+        if not isinstance(entry, str):
+            return entry
+        try:
+            path = self._find_needle("files", entry)
+        except AnsibleFileNotFound:
+            raise AnsibleActionFail(
+                f"There is no profile {entry} on the control node, beside the playbook or in its directory files. "
+                "Give the path of a YAML file, or the profile itself."
+            ) from None
+        return self._load(path)
 
     def _load(self, path: str) -> t.Any:
         data = self._loader.load_from_file(path)

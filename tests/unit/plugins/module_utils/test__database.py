@@ -132,7 +132,7 @@ def test_dropping_ends_the_sessions_on_every_version(version, force):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        pytest.param("42501", "User crm may not do this in database chatwoot", id="permission"),
+        pytest.param("42501", "User crm is not allowed to do this in database chatwoot", id="permission"),
         pytest.param("53100", "disk of the PostgreSQL server is full", id="full disk"),
         pytest.param("57P01", "was ended by the server", id="terminated"),
         pytest.param("42601", "PostgreSQL refused a statement in database chatwoot", id="anything else"),

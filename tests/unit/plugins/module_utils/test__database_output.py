@@ -20,7 +20,7 @@ from ansible_collections.crm.continuity.tests.unit.database_fakes import (
 )
 
 # Writes to the file that --file names as pg_dump does, or to its standard output.
-PROGRAM = 'for option in "$@"; do case $option in --file=*) exec >"${option#--file=}";; esac; done; '
+PROGRAM = 'for option in "$@"; do case $option in --file=*) exec 9>&1 >"${option#--file=}";; esac; done; '
 
 both = pytest.mark.parametrize("visible", [pytest.param(True, id="pipe"), pytest.param(False, id="relayed")])
 
@@ -95,7 +95,7 @@ def test_a_program_that_never_opens_the_pipe_is_not_waited_for(file):
 def test_a_full_disk_is_named(visible):
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        with nothing_left(), pytest.raises(StoreError, match="/b/crm.dump cannot be written: No space left"):
+        with nothing_left(), pytest.raises(StoreError, match=r"/b/crm\.dump cannot be written: No space left"):
             write_output(client("seq 200000", visible), None, full, "/b/crm.dump", FakeDatabase())
     finally:
         os.close(full)

@@ -154,3 +154,8 @@ def test_the_diff_without_known_rows_names_the_dump():
     wanted = restore.Plan(request(), "", dump_file(), "crm", "postgres", None, "postgres", 1)
 
     assert wanted.diff() == {"before": "", "after": "rows of 3 tables from /b/crm.dump.zst\n"}
+
+
+def test_a_name_that_postgresql_would_cut_off_is_refused():
+    with pytest.raises(DatabaseError, match="no names of more than 63 bytes"):
+        restore.plan(restore.Request("é" * 32, "/b/crm.dump.zst"), location())

@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _database_scratch as scratch
 from ansible_collections.crm.continuity.plugins.module_utils._database_staging import Staging
+from ansible_collections.crm.continuity.plugins.module_utils._disk_watch import DiskWatch
 from ansible_collections.crm.continuity.plugins.module_utils._dump_contents import Contents
 from ansible_collections.crm.continuity.plugins.module_utils._dump_file import DumpFile
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
@@ -35,7 +36,9 @@ def build(control=None, live="crm", **contents):
     dump = DumpFile("/b/crm.dump.zst", "zstd", 1, 2, Contents(**{**facts, **contents}))
     where = location()
     staging = Staging(Workplace(where, "/var/tmp/x"), "/var/tmp/x/dump")
-    return scratch.Scratch(where, control or FakeDatabase(), staging, dump, live, "crm", STAMP, "abc")
+    return scratch.Scratch(
+        where, control or FakeDatabase(), staging, dump, live, "crm", STAMP, "abc", DiskWatch(None, list)
+    )
 
 
 def test_every_name_fits_whatever_the_name_of_the_database():
@@ -137,4 +140,6 @@ def test_a_setting_that_the_server_does_not_know_is_a_warning_without_its_value(
 
     built.apply_settings(privileges=True)
 
-    assert built.warnings == ["Not restored, ALTER DATABASE SET a.token: unrecognized configuration parameter"]
+    assert built.warnings == [
+        "A setting of the database was not restored (ALTER DATABASE SET a.token): unrecognized configuration parameter"
+    ]

@@ -199,7 +199,7 @@ def test_a_value_is_left_out_of_messages(contents):
 
 
 def test_what_pg_dump_did_not_write_is_refused():
-    with pytest.raises(DatabaseError, match="pg_dump did not write it"):
+    with pytest.raises(DatabaseError, match="not written by pg_dump"):
         dump.contents("", "SELECT 1;")
 
 

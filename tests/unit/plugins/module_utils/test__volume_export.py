@@ -297,6 +297,13 @@ def test_a_full_disk_is_told_with_what_is_needed_and_free(compression, source, s
     assert list(small_disk.iterdir()) == []
 
 
+def test_a_disk_that_can_hold_no_more_files_is_not_said_to_lack_bytes(source, small_disk):
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1", small_disk], check=True)
+
+    with pytest.raises(StoreError, match=r"can hold no more files, its inodes are used up"):
+        export(source, small_disk)
+
+
 def test_too_little_space_is_noticed_before_anything_is_written(engine, wanted, source, small_disk):
     (source / "big").write_bytes(bytes(3 << 20))
 

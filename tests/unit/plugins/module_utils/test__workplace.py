@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._process import Stage
-from ansible_collections.crm.continuity.plugins.module_utils._workplace import _opened, workplace
+from ansible_collections.crm.continuity.plugins.module_utils._workplace import opened, workplace
 from ansible_collections.crm.continuity.tests.unit.database_fakes import LocalEngine, location, nothing_left
 
 both = pytest.mark.parametrize("visible", [pytest.param(True, id="seen"), pytest.param(False, id="unseen")])
@@ -78,4 +78,4 @@ def test_a_link_that_leads_out_of_the_container_is_not_followed(tmp_path, monkey
     where = location()
     monkeypatch.setattr(type(where), "root", lambda self: str(tmp_path / "root"))
 
-    assert _opened(where, "/var/tmp/work") is None
+    assert opened(where, "/var/tmp/work") is None

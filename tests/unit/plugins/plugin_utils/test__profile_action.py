@@ -26,7 +26,7 @@ class Action(ProfileAction):
 
     def _execute_module(self, **more):
         self.executed = more
-        return {"changed": True, "stacks": []}
+        return {"changed": True, "invocation": {"module_args": dict(more["module_args"])}}
 
 
 @pytest.fixture
@@ -129,7 +129,9 @@ def test_a_file_that_holds_no_dictionary_is_refused_with_its_path(action, tmp_pa
 
 
 def test_a_file_that_is_not_there_is_refused_with_its_name(action):
-    with pytest.raises(AnsibleError, match=r"own\.yml"):
+    with pytest.raises(
+        AnsibleError, match=r"There is no profile own\.yml on the control node, .* or the profile itself"
+    ):
         action(profiles=["own.yml"]).run(task_vars={})
 
 
@@ -143,8 +145,11 @@ def test_a_file_that_is_no_yaml_is_refused_with_its_path(action, tmp_path):
     assert str(tmp_path / "own.yml") in str(caught.value.obj)
 
 
-def test_the_module_s_result_is_returned(action):
-    assert action().run(task_vars={}) == {"changed": True, "stacks": []}
+def test_the_module_s_result_is_returned_without_the_profiles_of_the_collection(action):
+    assert action(stack="crm").run(task_vars={}) == {
+        "changed": True,
+        "invocation": {"module_args": {"stack": "crm", "profiles": []}},
+    }
 
 
 @pytest.mark.parametrize(("asynchronous", "expected"), [(0, False), (600, True)])
