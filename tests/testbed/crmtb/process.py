@@ -78,7 +78,7 @@ def failure(argv: Sequence[str], code: int, log: Path) -> str:
     tail = log.read_text(errors="replace").splitlines()[-15:]
     text = f"{_shown(argv)} exited with {code}. The end of {log}:\n  " + "\n  ".join(tail)
     if any(sign in line for sign in _NETWORK_SIGNS for line in tail):
-        text += "\nCan this machine reach its package mirror and deb.debian.org (http_proxy is honoured)?"
+        text += "\nCan this machine reach a mirror of Debian (http_proxy is honoured)?"
     return text
 
 
