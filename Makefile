@@ -97,9 +97,8 @@ testbed: link
 	$(Q)$(TESTBED) engine
 	$(Q)$(TESTBED) build
 
-integration: setup ## Run the module tests against a Docker Engine on this machine
+integration: testbed ## Run the module tests against a Docker Engine on this machine
 	$(call say,integration)
-	$(Q)$(TESTBED) engine
 	$(Q)tools/in_copy ansible-test integration --local --allow-root --allow-destructive --color no
 
 molecule: testbed ## Run the role tests on real servers

@@ -29,6 +29,8 @@ if t.TYPE_CHECKING:
 
 DEFAULT_ROOT = "/var/backups/crm"
 LATEST = "latest"
+# Where the locks of the stacks are; gone after a boot, like whoever held them.
+RUN = "/run/crm.continuity"
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 _STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -106,34 +108,10 @@ class Store:
         return directory
 
     @contextlib.contextmanager
-    def locked(self, stack: str) -> Iterator[int]:
-        """Hold the lock of a stack: one backup or restore at a time. It is freed even by SIGKILL.
-
-        Yields the descriptor that holds it, for another process to hold it too.
-        """
-        path = os.path.join(self.prepare(stack), ".lock")
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise unwritable(path, exc) from exc
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-                raise StoreError(
-                    f"Stack {stack} is busy: {holder} works on it. Wait for its end and run this again.", stack=stack
-                ) from None
-            try:
-                os.ftruncate(descriptor, 0)
-                os.pwrite(
-                    descriptor, f"process {os.getpid()} since {now().isoformat(timespec='seconds')}\n".encode(), 0
-                )
-            except OSError as exc:
-                raise unwritable(path, exc) from exc
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def locked(self, stack: str) -> Iterator[None]:
+        """Hold the lock of a stack's directory: one writes there at a time. It is freed even by SIGKILL."""
+        with _flock(os.path.join(self.prepare(stack), ".lock"), stack):
+            yield
 
     @contextlib.contextmanager
     def partial(self, stack: str) -> Iterator[Partial]:
@@ -188,6 +166,47 @@ class Partial:
         os.rename(self.path, self.final)
         sync_directory(os.path.dirname(self.final))
         return Backup(self.stack, self.id, self.final)
+
+
+@contextlib.contextmanager
+def locked_on_host(stack: str) -> Iterator[int | None]:
+    """Hold the lock of a stack on this host, whatever root its backups go to.
+
+    Yields the descriptor that holds it, for another process to hold it too; None for a user who may not use RUN.
+    """
+    try:
+        os.makedirs(RUN, mode=0o700, exist_ok=True)
+        path = os.path.join(RUN, f"{stack}.lock")
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except PermissionError:
+        yield None
+        return
+    with _flock(path, stack) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def _flock(path: str, stack: str) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise unwritable(path, exc) from exc
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            raise StoreError(
+                f"Stack {stack} is busy: {holder} works on it. Wait for its end and run this again.", stack=stack
+            ) from None
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} since {now().isoformat(timespec='seconds')}\n".encode(), 0)
+        except OSError as exc:
+            raise unwritable(path, exc) from exc
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def now() -> datetime.datetime:

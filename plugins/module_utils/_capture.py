@@ -52,7 +52,7 @@ class Watch:
     """What the guardian needs: an engine of its own, and the stack's lock, which it holds until everything runs."""
 
     connect: Callable[[], Engine]
-    lock: int
+    lock: int | None
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def _fill(scratch: Scratch, wanted: Plan) -> tuple[str, ...]:
     scratch.restore_section("pre-data", role=role, privileges=request.privileges)
     scratch.restore_section("data", jobs=wanted.jobs, role=role, privileges=request.privileges)
     with scratch.session() as session:
-        steps = [step for step in request.repair if step.when is None or session.execute(step.when)[0][0]]
+        steps = [step for step in request.repair if step.when is None or _is_true(session.execute(step.when))]
         for step in steps:
             session.execute(step.sql)
     scratch.restore_section("post-data", jobs=wanted.jobs, role=role, privileges=request.privileges)
@@ -290,3 +290,7 @@ def _some(words: list[str]) -> str:
 
 def _table(rows: Mapping[str, int]) -> str:
     return "".join(f"{table}: {count} rows\n" for table, count in sorted(rows.items()))
+
+
+def _is_true(rows: list[tuple[t.Any, ...]]) -> bool:
+    return bool(rows and rows[0][0])

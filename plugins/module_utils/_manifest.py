@@ -63,7 +63,7 @@ class Artifact:
     ``path`` is relative to the backup. ``size`` (bytes) and ``sha256`` are of the file as it lies there,
     ``plain_sha256`` is of the compressed file before encryption. ``source`` is the volume or database that it holds;
     ``facts`` are the counts that a restore compares: files, directories and content_bytes of an archive, rows by table
-    of a dump.
+    of a dump. Of a dump they also name the server, for two servers may have databases of one name.
     """
 
     path: str

@@ -9,6 +9,7 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ if t.TYPE_CHECKING:
 
 # Compose labels its containers and volumes with names that begin so.
 COMPOSE = "com.docker.compose."
+ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Data:
     purpose: str | None = None
     profile: str | None = None
     same_image: bool = False
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the engine made up its name, so that compose does not mount it again after a restore."""
+        return self.kind == "volume" and ANONYMOUS.fullmatch(self.source) is not None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ._backup_preflight import (
     data_directories,
     uncovered,
 )
-from ._backup_store import Store, new_id, now, unwritable
+from ._backup_store import Store, locked_on_host, new_id, now, unwritable
 from ._capture import Capture, Watch, archive_name, capture, dump_names
 from ._compression import tool
 from ._config_bundle import collect
@@ -119,10 +119,16 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
         caches=caches,
         freeze=tuple(targets(stack, request.freeze)),
         bundle=bundle,
-        warnings=(*stack.warnings, *bundle.warnings, *uncovered(stack)),
+        warnings=(*stack.warnings, *bundle.warnings, *uncovered(stack), *_unknown_services(stack, request.freeze)),
         id=id_,
         path=os.path.join(store.stack_directory(stack.name), id_),
     )
+
+
+def _unknown_services(stack: Stack, freeze: Mapping[str, str]) -> list[str]:
+    # One setting may serve several stacks, so this is no error.
+    unknown = freeze.keys() - {service.name for service in stack.services}
+    return [f"freeze names {name}, and stack {stack.name} has no such service." for name in sorted(unknown)]
 
 
 def take(
@@ -134,8 +140,7 @@ def take(
     """
     # Nothing is created for a stack that is not there or cannot be backed up.
     stack = plan(request, engine, profiles).stack.name
-    store = Store(request.root)
-    with store.locked(stack) as lock:
+    with locked_on_host(stack) as lock, Store(request.root).locked(stack):
         # What runs now is only known while nobody else freezes it.
         wanted = plan(request, engine, profiles)
         return wanted, apply(wanted, engine, Watch(connect, lock))

@@ -60,6 +60,11 @@ def data_of(
             warnings.append(f"{data.kind} {data.name} is not covered: {data.note}.")
         elif data.coverage == "archive" and data.note:
             warnings.append(f"{data.kind} {data.name}: {data.note}.")
+        if data.coverage == "archive" and data.anonymous:
+            warnings.append(
+                f"volume {data.name} on {data.mounts[0][1]} of {data.mounts[0][0]} is archived, but it is anonymous: "
+                "after a restore compose mounts a new one instead. Give it a name in the compose file."
+            )
         found.append(data)
     _check_required(services, profiles, found, warnings)
     return tuple(_told_apart(found))

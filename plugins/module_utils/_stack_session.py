@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
     from ._profile import Profile, SessionRule
     from ._stack import Data, Service, StackDatabase, StackRedis
 
+UNNAMED = "on an anonymous volume that compose does not mount again after a restore: give it a name"
+
 
 def session_state(
     profile: Profile,
@@ -70,6 +72,8 @@ def _store(
         entry = _holder(path or "/", service, data)
         if entry is None:
             return False, f"{path} inside the container: mount a volume there"
+        if entry.anonymous:
+            return False, f"{path} of {service.name}, {UNNAMED}"
         return entry.coverage == "archive", f"{entry.kind} {entry.name}"
     return False, "outside this host"
 
@@ -94,4 +98,6 @@ def _redis_store(profile: Profile, caches: Sequence[StackRedis], data: Sequence[
     kept = next((entry for entry in data if entry.source == cache.volume and entry.coverage == "archive"), None)
     if kept is None:
         return False, f"Redis in container {cache.container.name}, whose /data is not on a volume: mount one"
+    if kept.anonymous:
+        return False, f"Redis in container {cache.container.name}, {UNNAMED}"
     return True, f"Redis in volume {kept.name}"

@@ -61,6 +61,8 @@ def create_stage(directory: str, name: str) -> Stage:
             "--format=posix",
             # The default puts the process ID into the names of the extended headers.
             "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f",
+            # 64 KiB at a time: whole pages, and a sixth of the calls.
+            "--blocking-factor=128",
             # Rotating disks read a directory's files faster in this order; others don't mind.
             "--sort=inode",
             "--sparse",

@@ -35,8 +35,8 @@ COUNTS = {
     "truncated": (50, 9),
     "hostile": (1, 1),
     "restore": (1, 1),
-    "engine-stop": (3, 1),
-    "engine-kill": (3, 1),
+    "engine-stop": (2, 1),
+    "engine-kill": (2, 1),
     "power-cut": (2, 1),
 }
 COLUMNS = ("area", "name", "tried", "survived", "lost", "left_down", "undetected", "holds")

@@ -30,7 +30,7 @@ REPORTED = {
     ),
     "unknown_stack": r"There is no stack nowhere on this host\. This host runs crm, ticketz",
     "unknown_profile": r"Stack crm: there is no profile nothing\. Known are chatwoot, .*; add one in crm_profiles",
-    "database_stopped": r"Container crm-postgres-1 is exited, .* Start it \(docker start crm-postgres-1\)",
+    "database_stopped": r"Container crm-postgres-1 is exited, .* \(docker start crm-postgres-1\)",
     "wrong_password": r"crm-postgres-1.*POSTGRES_PASSWORD of container crm-postgres-1",
     "session_not_covered": (
         r"The credentials and signal keys of the WhatsApp session \(evolution\) would not be in the backup: "

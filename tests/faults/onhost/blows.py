@@ -77,6 +77,7 @@ def killed(tally: Tally, count: int, chance: random.Random, *, group: bool) -> N
         and_again(attempt)
         tally.add(f"killed after {moment:.2f} s with {frozen} frozen, all run after {back:.2f} s", attempt)
         backups.prune(known)
+    at_the_end(tally, before)
 
 
 def interrupted(tally: Tally, count: int, chance: random.Random) -> None:
@@ -108,6 +109,7 @@ def interrupted(tally: Tally, count: int, chance: random.Random) -> None:
         and_again(attempt)
         tally.add(f"{chosen.name} to {'the group' if group else 'the process'}: {result.message[:120]}", attempt)
         backups.prune(known)
+    at_the_end(tally, before)
 
 
 def doubled(tally: Tally, count: int) -> None:
@@ -132,6 +134,7 @@ def doubled(tally: Tally, count: int) -> None:
         and_again(attempt)
         tally.add(f"the second one was told: {second.message[:120]}", attempt)
         backups.prune(known)
+    at_the_end(tally, before)
 
 
 def engine_gone(tally: Tally, count: int, chance: random.Random, *, kill: bool) -> None:
@@ -145,7 +148,8 @@ def engine_gone(tally: Tally, count: int, chance: random.Random, *, kill: bool) 
         module = Module("backup")
         module.wait_frozen()
         time.sleep(chance.uniform(0, usual.frozen / 2))
-        if module.ended:
+        if not engine.paused():
+            # It has thawed already. What the engine's death does to a stack then is not a backup's doing.
             module.result()
             continue
         if kill:
@@ -158,7 +162,7 @@ def engine_gone(tally: Tally, count: int, chance: random.Random, *, kill: bool) 
         subprocess.run(["service", "docker", "start"], check=True, capture_output=True)
         result = module.result()
         attempt = Attempt()
-        aftermath(attempt, before, known, ENGINE_LIMIT)
+        aftermath(attempt, before, known, ENGINE_LIMIT, healthy=True)
         if result.succeeded:
             # The engine came back before anything was asked of it: then the backup has to be whole, which is checked.
             tell("the backup succeeded all the same")
@@ -183,16 +187,19 @@ def after_power_cut(tally: Tally, before: set[str], known: set[str]) -> None:
     """Judge what a power cut did, once the host is up again."""
     attempt = Attempt()
     begun = time.monotonic()
-    aftermath(attempt, before, known, ENGINE_LIMIT)
+    aftermath(attempt, before, known, ENGINE_LIMIT, healthy=True)
     back = time.monotonic() - begun
     and_again(attempt)
     tally.add(f"all run {back:.1f} s after the host was up", attempt)
     backups.prune(known)
 
 
-def aftermath(attempt: Attempt, before: set[str], known: set[str], limit: float) -> None:
-    """Check what must hold after any blow: all run again, no backup is gone, and none that is listed is incomplete."""
-    down = engine.missing(before, limit)
+def aftermath(attempt: Attempt, before: set[str], known: set[str], limit: float, *, healthy: bool = False) -> None:
+    """Check what must hold after any blow: all run again, no backup is gone, and none that is listed is incomplete.
+
+    Unless it is asked for, their health is left for the end of the line: it takes the engine a while to find out.
+    """
+    down = engine.missing(before, limit) if healthy else engine.down(before, limit)
     attempt.left_down += [f"{name} is {state} after {limit:.0f} s" for name, state in down.items()]
     if down:
         # The next attempts are to find what this one found.
@@ -216,6 +223,13 @@ def and_again(attempt: Attempt) -> None:
     verified = run("verify")
     if not verified.succeeded:
         attempt.lost.append(f"the next backup does not verify: {verified.message}")
+
+
+def at_the_end(tally: Tally, before: set[str]) -> None:
+    """Check that all containers are healthy after the last attempt, too."""
+    ill = engine.missing(before, LIMIT)
+    if ill:
+        tally.add("at the end", Attempt(left_down=[f"{name} is {state}" for name, state in ill.items()]))
 
 
 def _mend(before: set[str]) -> None:

@@ -12,7 +12,7 @@ import typing as t
 from pathlib import Path
 
 from . import backups, engine
-from .blows import LIMIT, and_again
+from .blows import LIMIT, and_again, at_the_end
 from .module import run
 from .tally import Attempt, Tally, tell
 
@@ -27,6 +27,7 @@ WORDS = ("full", "space", "free")
 
 def full(tally: Tally, count: int, chance: random.Random) -> None:
     """Take backups on disks that are too small by a random amount, or have room but no inodes."""
+    before = engine.well()
     whole = _size(max(backups.listed()))
     for number in range(count):
         inodes = number % 6 == 5
@@ -37,10 +38,12 @@ def full(tally: Tally, count: int, chance: random.Random) -> None:
             attempt.other += [f"{size} bytes are left over"] if size else []
         tally.add(f"{room} {'inodes' if inodes else f'of {whole} bytes'}: {message[:140]}", attempt)
     _still_works(tally)
+    at_the_end(tally, before)
 
 
 def read_only(tally: Tally) -> None:
     """Take backups where nothing can be written; nothing may be frozen for that."""
+    before = engine.well()
     for what, options in (("empty", "ro"), ("with room", "size=1g,ro")):
         with _mounted(options):
             _untouched(tally, f"read-only and {what}", ("read-only",))
@@ -57,6 +60,7 @@ def read_only(tally: Tally) -> None:
     finally:
         ELSEWHERE.unlink()
     _still_works(tally)
+    at_the_end(tally, before)
 
 
 def _untouched(tally: Tally, what: str, words: tuple[str, ...], known: frozenset[str] | set[str] = frozenset()) -> None:
@@ -68,7 +72,7 @@ def _untouched(tally: Tally, what: str, words: tuple[str, ...], known: frozenset
 
 def _refused(words: tuple[str, ...], known: frozenset[str] | set[str] = frozenset()) -> tuple[Attempt, str]:
     """Run a backup that has to fail, and check that it fails cleanly and leaves nothing behind."""
-    before = engine.well()
+    before = set(engine.containers())
     result = run("backup-elsewhere")
     attempt = Attempt()
     if result.succeeded:
@@ -80,7 +84,7 @@ def _refused(words: tuple[str, ...], known: frozenset[str] | set[str] = frozense
     else:
         attempt.lost += [f"{id_} is listed" for id_ in backups.listed(ELSEWHERE) - known]
         attempt.other += [f"{name} is left over" for name in backups.leftovers(ELSEWHERE)]
-    attempt.left_down += [f"{name} is {state}" for name, state in engine.missing(before, LIMIT).items()]
+    attempt.left_down += [f"{name} is {state}" for name, state in engine.down(before, LIMIT).items()]
     return attempt, result.message or "it fitted"
 
 

@@ -69,6 +69,11 @@ def paused() -> set[str]:
     return {name for name, state in containers().items() if state == "paused"}
 
 
+def down(wanted: Collection[str], limit: float) -> dict[str, str]:
+    """Wait until all ``wanted`` containers run, whatever is said of their health; return those that still do not."""
+    return until(lambda: still(wanted), limit)
+
+
 def missing(wanted: Collection[str], limit: float) -> dict[str, str]:
     """Wait until all ``wanted`` containers run and are healthy; return those that are not after so many seconds.
 

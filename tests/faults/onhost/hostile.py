@@ -240,7 +240,11 @@ def _sizes() -> Iterator[Case]:
         "GNU.sparse.name": "big",
         "GNU.sparse.realsize": str(1 << 60),
     }
-    yield _raw("a hole of 1 EiB", _pax(sparse), _header("s", size=BLOCK), b"0\n".ljust(BLOCK, b"\0"))
+    # The map of such a file lies before its data: how many parts, and where each begins and how long it is.
+    hole = (b"1\n%d\n0\n" % (1 << 60)).ljust(BLOCK, b"\0")
+    yield _raw("a hole of 1 EiB", _pax(sparse), _header("s", size=BLOCK), hole)
+    empty = b"0\n".ljust(BLOCK, b"\0")
+    yield _raw("a size of 1 EiB without any hole", _pax(sparse), _header("s", size=BLOCK), empty, may_pass=True)
 
 
 def _structure() -> Iterator[Case]:
