@@ -66,10 +66,15 @@ def test_a_second_run_changes_nothing(run):
     assert again["diff"]["before"] == again["diff"]["after"]
 
 
-def test_what_is_left_out_is_a_warning(run, source):
+def test_what_is_left_out_is_a_warning(run, source, monkeypatch):
     bind_socket(source / "ctl.sock")
+    said = []
+    # Where controller code was imported before, Ansible would show them instead of returning them.
+    monkeypatch.setattr(volume_export.AnsibleModule, "warn", lambda _module, warning: said.append(warning))
 
-    assert "ctl.sock" in str(run()["warnings"])
+    run()
+
+    assert "ctl.sock" in str(said)
 
 
 @pytest.mark.parametrize(
