@@ -177,13 +177,18 @@ class Guardian:
 
     def __enter__(self) -> Guardian:
         reading, self._pipe = os.pipe()
+        ready, telling = os.pipe()
         # Blocked over the fork, so that a signal to the whole group does not reach the child before it ignores it.
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._child = os.fork()
         if self._child == 0:
-            self._watch(reading)
+            self._watch(reading, telling)
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         os.close(reading)
+        os.close(telling)
+        # Until it has a session of its own, what kills this process's group kills it too.
+        os.read(ready, 1)
+        os.close(ready)
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
@@ -197,11 +202,12 @@ class Guardian:
         if not isinstance(error, EngineError):
             os.waitpid(self._child, 0)
 
-    def _watch(self, reading: int) -> t.NoReturn:
+    def _watch(self, reading: int, telling: int) -> t.NoReturn:
         try:
             os.setsid()
             for number in _SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
+            os.write(telling, b"!")
             # The caller of the module waits for the end of its output.
             nothing = os.open(os.devnull, os.O_RDWR)
             for descriptor in (0, 1, 2):

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 
 # The root that the payload "backup-elsewhere" writes to.
 ELSEWHERE = Path("/var/backups/elsewhere")
-WORDS = ("full", "space", "free")
+WORDS = ("full", "space", "free", "inodes")
 
 
 def full(tally: Tally, count: int, chance: random.Random) -> None:
