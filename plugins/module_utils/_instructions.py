@@ -147,7 +147,7 @@ def _database_commands(artifact: Artifact, database: Mapping[str, t.Any]) -> lis
     strict = "--set=ON_ERROR_STOP=1"
     # Without a pipe before it, exec would read the rest of what was pasted.
     lines = [
-        f"{_psql(database, 'template1')} -tA --command={shlex.quote(exists)} </dev/null | grep -q 1 ||",
+        f"{_psql(database, 'template1')} -tA --command={shlex.quote(exists)} </dev/null | grep 1 >/dev/null ||",
         f"    {create} </dev/null",
     ]
     restore = f"pg_restore --exit-on-error {user} --dbname={name}"
