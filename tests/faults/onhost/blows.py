@@ -29,9 +29,10 @@ SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Phases:
-    """How long a backup that nothing disturbs takes: until it freezes, how long it is frozen, and in all."""
+    """How long a backup that nothing disturbs takes: while it is frozen, after that, and in all."""
 
     frozen: float
+    after: float
     whole: float
 
 
@@ -44,11 +45,11 @@ def phases() -> Phases:
     if not result.succeeded or watch.first is None or watch.last is None:
         raise SystemExit(f"An undisturbed backup failed or froze nothing: {result.message}")
     tell(f"an undisturbed backup takes {whole:.1f} s; it is frozen from {watch.first:.1f} to {watch.last:.1f} s")
-    return Phases(watch.last - watch.first, whole)
+    return Phases(watch.last - watch.first, whole - watch.last, whole)
 
 
 def killed(tally: Tally, count: int, chance: random.Random, *, group: bool) -> None:
-    """Kill the module at random moments, every other one inside the freeze."""
+    """Kill the module at random moments: by turns inside the freeze, after it, and anywhere."""
     usual = phases()
     before = engine.well()
     for _number in range(3 * count):
@@ -56,10 +57,12 @@ def killed(tally: Tally, count: int, chance: random.Random, *, group: bool) -> N
             break
         known = backups.listed()
         module = Module("backup")
-        in_freeze = tally.tried % 2 == 0
-        if in_freeze:
+        turn = tally.tried % 3
+        if turn < 2:
             module.wait_frozen()
-        time.sleep(chance.uniform(0, usual.frozen if in_freeze else usual.whole))
+        if turn == 1:
+            module.wait_thawed()
+        time.sleep(chance.uniform(0, (usual.frozen, usual.after, usual.whole)[turn]))
         frozen = len(engine.paused())
         if module.ended:
             # It was faster than usual: no blow, no attempt.

@@ -73,6 +73,11 @@ class Module:
             time.sleep(engine.POLL)
         return True
 
+    def wait_thawed(self) -> None:
+        """Wait until no container is frozen any more."""
+        while engine.paused() and not self.ended:
+            time.sleep(engine.POLL)
+
     def strike(self, number: signal.Signals, *, group: bool) -> None:
         """Send a signal to the process alone or to its whole group."""
         if group:

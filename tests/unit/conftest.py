@@ -1,0 +1,17 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What every unit test needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_store
+
+
+@pytest.fixture(autouse=True)
+def own_locks(monkeypatch, tmp_path_factory):
+    """Keep the locks of the host's stacks apart: a guardian of one test may still hold one while the next runs."""
+    monkeypatch.setattr(_backup_store, "RUN", str(tmp_path_factory.mktemp("run")))
