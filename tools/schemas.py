@@ -21,6 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "docs" / "schemas" / "profile.schema.json"
 
+WHEN = (
+    "Values that environment variables must have, each one word or a list of words. They are compared exactly; a "
+    "variable that is not set is empty. Without it, the entry always counts."
+)
+IMAGE = "Regular expression that the image reference must match as well, such as one for a version in its tag."
+
 DESCRIPTIONS = {
     "name": "Name of the profile. Lower-case letters, digits, - and _.",
     "title": "Name of the application in messages and reports. The name of the profile by default.",
@@ -36,6 +42,9 @@ DESCRIPTIONS = {
         "the label crm.continuity.profile."
     ),
     "services.command": "Regular expression that entrypoint and command of the container must match as well.",
+    "services.env_file": (
+        "File inside the container that the application itself reads for variables that its environment lacks."
+    ),
     "services.freeze": "How the service stands still while a backup is taken.",
     "services.http": "Requests that a healthy service answers.",
     "services.http.name": "What the check shows, for the checklist.",
@@ -54,15 +63,24 @@ DESCRIPTIONS = {
     "volumes.services": "Parts that mount it. All by default.",
     "volumes.required": "Whether to warn when nothing is mounted there.",
     "volumes.same_image": "Whether the data belongs to the image and must not be restored over another one.",
-    "databases": "PostgreSQL databases, and the environment variables that say where they are.",
+    "databases": (
+        "Databases, and the environment variables that say where they are. Those of PostgreSQL are dumped; of any "
+        "other server in a container of the stack, the files are archived while it is stopped."
+    ),
     "databases.name": "Name of the entry within the profile.",
     "databases.service": "Part whose environment is read.",
+    "databases.when": WHEN,
+    "databases.image": IMAGE,
     "databases.url": "Variables that may hold a URL; the first that is set counts. What the URL says wins.",
     "databases.host": "Variables that may hold the host.",
     "databases.port": "Variables that may hold the port.",
     "databases.user": "Variables that may hold the user.",
     "databases.password": "Variables that may hold the password.",
     "databases.database": "Variables that may hold the name of the database.",
+    "databases.sslmode": "Variables that may hold how the connection is encrypted, in libpq's words.",
+    "databases.sslrootcert": "Variables that may hold the certificate of the server's authority, as a path.",
+    "databases.sslcert": "Variables that may hold the client's certificate, as a path.",
+    "databases.sslkey": "Variables that may hold the client's key, as a path.",
     "databases.default_host": "Host when no variable says it.",
     "databases.default_port": "Port when no variable says it.",
     "databases.default_user": "User when no variable says it.",
@@ -75,21 +93,35 @@ DESCRIPTIONS = {
     "redis": "Redis servers, and the environment variables that say where they are.",
     "redis.name": "Name of the entry within the profile.",
     "redis.service": "Part whose environment is read.",
+    "redis.when": WHEN,
+    "redis.image": IMAGE,
     "redis.url": "Variables that may hold a URL; the first that is set counts.",
     "redis.host": "Variables that may hold the host.",
     "redis.port": "Variables that may hold the port.",
     "redis.password": "Variables that may hold the password.",
     "redis.required": "Whether the application does not work without it.",
+    "outside": "Data outside the stack's volumes and databases, such as attachments in object storage.",
+    "outside.name": "What the data is, for messages and reports.",
+    "outside.service": "Part whose environment is read.",
+    "outside.when": WHEN,
+    "outside.image": IMAGE,
+    "outside.host": (
+        "Variables that may hold the host or URL of the server. One that is a container of the stack is covered by "
+        "the archives of its volumes."
+    ),
+    "outside.show": "Variables whose values say where the data is, for messages and manifests. Never secrets.",
     "secrets": "Environment variables without which the data cannot be read, such as encryption keys.",
     "session": "Where the state of WhatsApp sessions is. Without it, the application has none.",
     "session.service": "Part whose environment decides.",
     "session.rules": "The first rule that fits the environment counts.",
     "session.rules.name": "What the rule stands for, for messages and reports.",
-    "session.rules.when": "Values that environment variables must have. Without it, the rule always fits.",
+    "session.rules.when": WHEN,
+    "session.rules.image": IMAGE,
     "session.rules.stores": "The places that hold the state.",
     "session.rules.stores.holds": "Which part of the state, such as credentials or signal keys.",
     "session.rules.stores.place": "Kind of place.",
     "session.rules.stores.path": "Path inside the container. Needed for a volume.",
+    "session.rules.stores.outside": "Name of the entry of outside that says where an external place is.",
     "logs": "Lines in the log that tell of lost files or a lost session.",
     "logs.pattern": "Regular expression, searched for in each line.",
     "logs.meaning": "What such a line says, for the operator.",
@@ -99,12 +131,16 @@ DESCRIPTIONS = {
 PORT = {"minimum": 1, "maximum": 65535}
 ABSOLUTE = {"pattern": "^/"}
 NOT_EMPTY = {"minItems": 1}
-WORDS = {"additionalProperties": {"type": ["string", "number", "boolean"]}}
+WORD = {"type": ["string", "number", "boolean"]}
+WORDS = {"additionalProperties": WORD}
+PUBLIC = {"not": {"pattern": "SECRET|PASSW|PASS$|TOKEN|CREDENTIAL|(^|_)KEY(_|$)"}}
+CONDITION = {"additionalProperties": {"anyOf": [WORD, {"type": "array", "items": WORD, "minItems": 1}]}}
 
 RULES: dict[str, dict[str, t.Any]] = {
     "name": {"pattern": "^[a-z0-9][a-z0-9_-]*$"},
     "services": NOT_EMPTY,
     "services.images": {"items": {"type": "string", "pattern": "^([^@]*/)?[^/:@]+$"}},
+    "services.env_file": ABSOLUTE,
     "services.http.port": PORT,
     "services.http.path": ABSOLUTE,
     "services.http.each.path": ABSOLUTE,
@@ -113,7 +149,11 @@ RULES: dict[str, dict[str, t.Any]] = {
     "volumes.path": ABSOLUTE,
     "databases.default_port": PORT,
     "session.rules": NOT_EMPTY,
-    "session.rules.when": WORDS,
+    "databases.when": CONDITION,
+    "redis.when": CONDITION,
+    "outside.when": {**CONDITION, "propertyNames": PUBLIC},
+    "outside.show": {"items": {"type": "string", **PUBLIC}},
+    "session.rules.when": CONDITION,
     "session.rules.stores": NOT_EMPTY,
     "session.rules.stores.path": ABSOLUTE,
 }

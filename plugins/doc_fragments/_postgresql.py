@@ -40,6 +40,11 @@ options:
     description: How to encrypt the connection to O(host). The default of PostgreSQL is V(prefer).
     type: str
     choices: [disable, allow, prefer, require, verify-ca, verify-full]
+  sslrootcert:
+    description:
+      - File on the host with the certificate of the authority that the server's own has to be from.
+      - Needed for O(sslmode=verify-ca) and O(sslmode=verify-full), unless it is C(~/.postgresql/root.crt).
+    type: path
   database:
     description: Name of the database. The default is the database of O(container), or the one named like the role.
     type: str

@@ -14,11 +14,14 @@ import typing as t
 
 from ._backup_store import Store, existing_parent
 from ._compression import compress_stage
-from ._errors import StackError, StoreError
+from ._errors import EngineError, StackError, StoreError
+from ._stack_kept import kept_files, kept_redis
 from ._tar import create_stage
 from ._volume_directory import data_directory
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._engine import Engine
     from ._stack import Stack
 
@@ -42,7 +45,7 @@ def check_coverage(stack: Stack, require_session: bool) -> None:
             " ".join(
                 f"Volume {data.name} of stack {stack.name} cannot be backed up: {data.note}." for data in unreadable
             )
-            + " Move its data to a volume of the local driver, or name the volume in exclude.",
+            + " Create it, or name the volume in exclude.",
             stack=stack.name,
         )
     missing = [state for state in stack.session if not state.covered]
@@ -50,7 +53,7 @@ def check_coverage(stack: Stack, require_session: bool) -> None:
         raise StackError(
             " ".join(
                 f"The {state.holds} of the WhatsApp session ({state.profile}) would not be in the backup: they are in "
-                f"{state.where}."
+                f"{state.where}: {state.how}."
                 for state in missing
             )
             + " Without them every number has to be paired again after a restore. Cover that store, or set "
@@ -67,21 +70,85 @@ def check_tools(compression: str, level: int | None) -> None:
 
 def uncovered(stack: Stack) -> list[str]:
     """Name what the stack uses and the backup does not hold, for its warnings."""
-    kept = {data.source for data in stack.archived()}
-    warnings = [
-        f"The session's {state.holds} are not covered: {state.where}." for state in stack.session if not state.covered
+    # Servers that are no containers are among what is outside.
+    servers = [
+        *(
+            (f"Redis {cache.name}", kept_redis(cache, stack.services, stack.data))
+            for cache in stack.redis
+            if cache.container is not None
+        ),
+        *(
+            (f"Database {other.name}", kept_files(other, stack.services, stack.data))
+            for other in stack.others
+            if other.container is not None
+        ),
     ]
-    for cache in stack.redis:
-        if cache.container is None:
-            warnings.append(f"Redis at {cache.host} is not covered: it is not in a container of this host.")
-        elif cache.volume not in kept:
-            warnings.append(f"Redis in container {cache.container.name} is not covered: its /data is not on a volume.")
-    return warnings
+    return [
+        *(
+            f"The session's {state.holds} are not covered: {state.where}: {state.how}."
+            for state in stack.session
+            if not state.covered
+        ),
+        *(f"{what} is not covered: {found.where}: {found.how}." for what, found in servers if not found.covered),
+        *(f"Outside: {one.name} is not covered: {one.where}: {one.how}." for one in stack.outside if not one.covered),
+    ]
+
+
+def check_freeze(stack: Stack, overrides: Mapping[str, str]) -> list[str]:
+    """Return warnings about modes that a database server cannot be given, or should not."""
+    dumped = {database.container.id for database in stack.databases if database.container is not None}
+    copied = {name for data in stack.archived() for name in data.servers}
+    asked = {service.name for service in stack.services if service.container.id in dumped}
+    goes_on = [
+        f"freeze names {name}, which goes on running: its databases are dumped, and that takes a server that answers."
+        for name, mode in sorted(overrides.items())
+        if mode != "none" and name in asked
+    ]
+    torn = [
+        f"freeze lets {name} run while its files are copied: they will not be of one instant, and the server may "
+        "refuse them after a restore. Use stop, or pause."
+        for name, mode in sorted(overrides.items())
+        if mode == "none" and name in copied
+    ]
+    return goes_on + torn
+
+
+def streamed(engine: Engine, stack: Stack) -> dict[str, tuple[str, str]]:
+    """Return the volumes that no path of this host leads to, each with a container and the path it is mounted on there.
+
+    The driver may keep them elsewhere, or the engine runs on another machine, or they are mounted only while one of
+    their containers runs.
+    """
+    found = {}
+    for data in stack.archived():
+        if data.kind != "volume":
+            continue
+        try:
+            data_directory(engine, data.kind, data.source)
+        except EngineError:
+            if _is_ours(engine, data.source):
+                raise
+            holders = [
+                (not service.container.running, service.container.id, mount.target)
+                for service in stack.services
+                for mount in service.container.mounts
+                if mount.kind == "volume" and mount.source == data.source
+            ]
+            found[data.source] = min(holders)[1:]
+    return found
+
+
+def _is_ours(engine: Engine, name: str) -> bool:
+    """Tell whether a volume has to be a directory of this host."""
+    volume = engine.volume(name)
+    plain = volume is not None and volume.driver == "local" and not volume.options.get("device")
+    return plain and os.path.isdir(engine.info().root)
 
 
 def data_directories(engine: Engine, stack: Stack) -> list[str]:
     """Return the directories of this host that hold the stack's data; raise when one to archive cannot be read."""
-    archived = [data_directory(engine, data.kind, data.source) for data in stack.archived()]
+    by_path = [data for data in stack.archived() if data.source not in streamed(engine, stack)]
+    archived = [data_directory(engine, data.kind, data.source) for data in by_path]
     volumes = [engine.volume(data.source) for data in stack.data if data.kind == "volume"]
     return [*archived, *(volume.mountpoint for volume in volumes if volume is not None and volume.mountpoint)]
 

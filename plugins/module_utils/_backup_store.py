@@ -31,6 +31,8 @@ DEFAULT_ROOT = "/var/backups/crm"
 LATEST = "latest"
 # Where the locks of the stacks are; gone after a boot, like whoever held them.
 RUN = "/run/crm.continuity"
+# The one line of a lock, in bytes.
+LONGEST_HOLDER = 128
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 _STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -195,18 +197,30 @@ def _flock(path: str, stack: str) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            holder = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").strip() or "another process"
             raise StoreError(
                 f"Stack {stack} is busy: {holder} works on it. Wait for its end and run this again.", stack=stack
             ) from None
         try:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} since {now().isoformat(timespec='seconds')}\n".encode(), 0)
+            _tell(descriptor, f"process {os.getpid()} since {now().isoformat(timespec='seconds')}")
         except OSError as exc:
             raise unwritable(path, exc) from exc
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def tell_phase(descriptor: int, phase: str) -> None:
+    """Write into a lock that is held what its holder does at this moment, for whoever asks for the lock or wonders."""
+    with contextlib.suppress(OSError):
+        holder = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").partition(": ")[0].strip()
+        _tell(descriptor, f"{holder}: {phase}")
+
+
+def _tell(descriptor: int, line: str) -> None:
+    # Padded instead of cut off before: nobody reads half of it.
+    os.pwrite(descriptor, f"{line:<{LONGEST_HOLDER - 1}}\n".encode(), 0)
+    os.ftruncate(descriptor, LONGEST_HOLDER)
 
 
 def now() -> datetime.datetime:

@@ -9,6 +9,7 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import typing as t
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 
 from ._backup_store import LATEST, Store
 from ._compression import decompress_stage
-from ._errors import ContinuityError, StoreError
+from ._deletions import opened
+from ._errors import ArchiveError, ContinuityError, StoreError
 from ._files import file_sha256, read_chunks
 from ._manifest import NAME, SUMS
 from ._process import Pipeline, Stage
@@ -29,6 +31,9 @@ if t.TYPE_CHECKING:
 ALL = "all"
 LEVELS = ("quick", "full")
 DUMP_MAGIC = b"PGDMP"
+# What every manifest says of an archive; the other facts were not always written.
+ALWAYS = ("files", "directories")
+WORDS = {"others": "other entries", "superseded": "superseded names", "deleted": "deleted names"}
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,10 @@ def _verify(backup: Backup, level: str) -> Verdict:
         manifest = backup.manifest()
     except StoreError as exc:
         return Verdict(backup.stack, backup.id, backup.path, 0, 0, (str(exc),))
-    problems = _identity(backup, manifest) + _unexpected(backup, manifest)
+    problems = _identity(backup, manifest) + _unexpected(backup, manifest) + _strays(manifest)
     count = 0
     for artifact in manifest.artifacts:
-        found, read = _check(os.path.join(backup.path, artifact.path), artifact, level)
+        found, read = _check(backup, manifest, artifact, level)
         problems += [f"{artifact.path}: {problem}" for problem in found]
         count += read
     return Verdict(backup.stack, backup.id, backup.path, len(manifest.artifacts), count, tuple(problems))
@@ -107,8 +112,22 @@ def _unexpected(backup: Backup, manifest: Manifest) -> list[str]:
     return [f"{name} is not in the manifest" for name in sorted(found - expected)]
 
 
-def _check(path: str, artifact: Artifact, level: str) -> tuple[list[str], int]:
+def _strays(manifest: Manifest) -> list[str]:
+    return [
+        f"{artifact.path} is a list of deleted names that belongs to no archive"
+        for artifact in manifest.artifacts
+        if artifact.kind == "deletions" and _belonging(manifest, "archive", artifact) is None
+    ]
+
+
+def _belonging(manifest: Manifest, kind: str, other: Artifact) -> Artifact | None:
+    """Return the archive of a list, or the list of an archive."""
+    return None if other.source is None else manifest.find(kind, other.source)
+
+
+def _check(backup: Backup, manifest: Manifest, artifact: Artifact, level: str) -> tuple[list[str], int]:
     """Return what is wrong with an artifact, and how many bytes were read to know."""
+    path = os.path.join(backup.path, artifact.path)
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -127,7 +146,11 @@ def _check(path: str, artifact: Artifact, level: str) -> tuple[list[str], int]:
         if written.sha256 != artifact.sha256:
             return [f"is damaged: its SHA-256 is {written.sha256}, and {artifact.sha256} is expected"], size
         if artifact.kind == "archive":
-            return _check_archive(path, artifact), size
+            return _check_archive(backup, manifest, artifact), size
+        if artifact.kind == "deletions":
+            with opened(path):
+                # Whether its names are in the archive is a question to the archive.
+                return [], size
         if artifact.kind == "dump":
             return _check_dump(path, artifact), size
     except ContinuityError as exc:
@@ -141,14 +164,36 @@ def _unpacked(path: str, artifact: Artifact) -> Stage:
     return decompress_stage(artifact.compression, f"decompress {path}") or Stage(f"read {path}", ["cat"])
 
 
-def _check_archive(path: str, artifact: Artifact) -> list[str]:
-    with open(path, "rb") as stream, Pipeline([_unpacked(path, artifact)], stdin=stream.fileno()) as pipeline:
-        passed = check_archive(pipeline.stdout.fileno(), subject=artifact.path, allow_devices=True)
-    found = {"files": passed.files, "directories": passed.directories}
+def _check_archive(backup: Backup, manifest: Manifest, artifact: Artifact) -> list[str]:
+    path = os.path.join(backup.path, artifact.path)
+    listed = _belonging(manifest, "deletions", artifact)
+    with contextlib.ExitStack() as stack:
+        try:
+            if listed is None:
+                deletions = stack.enter_context(opened(None))
+            else:
+                deletions = stack.enter_context(opened(os.path.join(backup.path, listed.path), listed.sha256))
+        except (ArchiveError, OSError):
+            # That is said of the list itself. Without it, the archive can't be counted.
+            deletions = None
+        stream = stack.enter_context(open(path, "rb"))
+        with Pipeline([_unpacked(path, artifact)], stdin=stream.fileno()) as pipeline:
+            passed = check_archive(
+                pipeline.stdout.fileno(), subject=artifact.path, allow_devices=True, deleted=deletions or ()
+            )
+    if deletions is None:
+        return []
+    found = {
+        "files": passed.files,
+        "directories": passed.directories,
+        "others": passed.others,
+        "superseded": passed.duplicates,
+        "deleted": deletions.count,
+    }
     return [
-        f"holds {count} {what}, and {artifact.facts.get(what)} are expected"
+        f"holds {count} {WORDS.get(what, what)}, and {artifact.facts.get(what)} are expected"
         for what, count in found.items()
-        if count != artifact.facts.get(what)
+        if count != artifact.facts.get(what) and (what in ALWAYS or what in artifact.facts)
     ]
 
 

@@ -34,6 +34,8 @@ except ImportError:
 CONNECT_TIMEOUT = 10
 # What libpq says when nobody is there to refuse.
 _SILENCE = ("timeout expired", "could not", "refused", "No route", "unreachable", "No such file", "timed out")
+# What libpq and the server say when one wants encryption that the other does not have, or does not trust.
+_ENCRYPTION = ("certificate", "SSL error", "does not support SSL", "no encryption", "SSL off")
 # The oldest server whose catalogs and options are known to be as expected here.
 OLDEST_SERVER = 120000
 
@@ -59,6 +61,9 @@ class Connection:
     password: str | None = field(default=None, repr=False)
     password_source: str = "none was given"
     sslmode: str | None = None
+    sslrootcert: str | None = None
+    sslcert: str | None = None
+    sslkey: str | None = None
     alternatives: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -422,6 +427,9 @@ def connect(connection: Connection, application: str = "crm.continuity") -> Post
                 password=connection.password,
                 dbname=connection.dbname,
                 sslmode=connection.sslmode or "prefer",
+                sslrootcert=connection.sslrootcert,
+                sslcert=connection.sslcert,
+                sslkey=connection.sslkey,
                 application_name=application,
                 client_encoding="UTF8",
                 keepalives_idle=60,
@@ -484,6 +492,11 @@ def _unreachable(words: str) -> bool:
 
 def _refusal(connection: Connection, words: str) -> str:
     who = f"user {connection.user} to database {connection.dbname} at {connection.where}"
+    if any(sign in words for sign in _ENCRYPTION):
+        return (
+            f"PostgreSQL and this host do not agree on encryption for {who}: {words}. Check sslmode, and sslrootcert: "
+            "the certificate of the authority that the server's own is from."
+        )
     if _unreachable(words):
         return (
             f"No PostgreSQL answers at {connection.where} (user {connection.user}, database {connection.dbname}): "

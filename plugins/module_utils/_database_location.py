@@ -158,8 +158,11 @@ class OnHost:
         env = environment(
             password=self.sql.password,
             application=f"{APPLICATION} tool {run_id}",
-            sslmode=self.sql.sslmode,
             settings=settings,
+            sslmode=self.sql.sslmode,
+            sslrootcert=self.sql.sslrootcert,
+            sslcert=self.sql.sslcert,
+            sslkey=self.sql.sslkey,
         )
         return Stage(what, [_client_program(argv[0], version), *argv[1:]], env=env)
 
@@ -228,18 +231,28 @@ def on_host(
     password: str | None = None,
     database: str | None = None,
     sslmode: str | None = None,
+    sslrootcert: str | None = None,
+    sslcert: str | None = None,
+    sslkey: str | None = None,
+    source: str = "the option password",
 ) -> OnHost:
-    """Describe a PostgreSQL server that listens on the network or on a socket of this host."""
-    source = "the option password" if password is not None else "none was given"
+    """Describe a PostgreSQL server that listens on the network or on a socket of this host.
+
+    ``sslrootcert`` is the certificate of the authority that the server has to have its own from; ``sslcert`` and
+    ``sslkey`` are those of the client. ``source`` is where the password came from, for messages.
+    """
     return OnHost(
         Connection(
             host=host,
             port=port,
             user=user,
             password=password,
-            password_source=source,
+            password_source=source if password is not None else "none was given",
             dbname=database or user,
             sslmode=sslmode,
+            sslrootcert=sslrootcert,
+            sslcert=sslcert,
+            sslkey=sslkey,
         )
     )
 
@@ -310,6 +323,6 @@ def _client_program(name: str, version: int) -> str:
     if found is None or int(found[1]) < version:
         raise DatabaseError(
             f"The server is PostgreSQL {version}, and {path} on this host is older ({printed.strip()}). "
-            f"Install the package postgresql-client-{version}."
+            f"Install the package postgresql-client-{version}; apt.postgresql.org has what the distribution lacks."
         )
     return path

@@ -27,10 +27,11 @@ DATABASE_OPTIONS: dict[str, t.Any] = {
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
     "sslmode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
+    "sslrootcert": {"type": "path"},
     "database": {"type": "str"},
 }
 DATABASE_RULES: dict[str, t.Any] = {
-    "mutually_exclusive": [("container", "host"), ("container", "sslmode")],
+    "mutually_exclusive": [("container", "host"), ("container", "sslmode"), ("container", "sslrootcert")],
     "required_one_of": [("container", "host")],
 }
 
@@ -53,4 +54,5 @@ def locate(options: Mapping[str, t.Any]) -> Location:
         password=options["password"],
         database=options["database"],
         sslmode=options["sslmode"],
+        sslrootcert=options["sslrootcert"],
     )

@@ -57,7 +57,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Container:
-    """A container as the engine describes it; ``state`` is running, paused, exited, created, restarting or dead."""
+    """A container as the engine describes it; ``state`` is running, paused, exited, created, restarting or dead.
+
+    ``pid`` is the number of its first process on the engine's host, 0 while there is none.
+    """
 
     id: str
     name: str
@@ -72,6 +75,7 @@ class Container:
     networks: tuple[Network, ...] = ()
     started_at: str = ""
     restart_count: int = 0
+    pid: int = 0
 
     @property
     def running(self) -> bool:
@@ -155,6 +159,12 @@ class Engine(t.Protocol):
         """Return a pipeline stage that runs a program inside a container, its input and output connected.
 
         Values of ``env`` reach the program but never an argument list.
+        """
+
+    def copy_stage(self, container: str, path: str, name: str) -> Stage:
+        """Return a pipeline stage that writes what a container has at a path as a tar archive, itself as ``./``.
+
+        The container may be running, paused or stopped; what it mounts there is what is read.
         """
 
 
@@ -276,6 +286,10 @@ class DockerEngine:
             accept=accept,
         )
 
+    def copy_stage(self, container: str, path: str, name: str) -> Stage:
+        source = f"{container}:{path.rstrip('/')}/."
+        return Stage(name, [program("docker", "docker-cli"), "--host", self._host, "cp", source, "-"])
+
 
 def connect(host: str = DEFAULT_HOST, timeout: int = 60) -> DockerEngine:
     """Return the engine that answers at ``host``; raise EngineError when the SDK is missing or nothing answers."""
@@ -341,6 +355,7 @@ def _container(raw: Mapping[str, t.Any]) -> Container:
         ),
         started_at=state.get("StartedAt", ""),
         restart_count=raw.get("RestartCount", 0),
+        pid=state.get("Pid", 0),
     )
 
 

@@ -6,6 +6,8 @@
 
     ContinuityError
     ├── EngineError      the container engine refused or could not be reached
+    ├── FreezeError      a service does not stand still, or did not until the end
+    │   └── FreezeTimeoutError    services stood still for too long, and have been thawed
     ├── StackError       the stack, a service or a volume is not what was asked for
     ├── ProfileError     a profile is wrong; names the field
     ├── DatabaseError    PostgreSQL refused, could not be reached, or disagrees with the manifest
@@ -33,6 +35,14 @@ class ContinuityError(Exception):
 
 class EngineError(ContinuityError):
     """The container engine refused or could not be reached."""
+
+
+class FreezeError(ContinuityError):
+    """A service does not stand still, or did not until the end of the cut."""
+
+
+class FreezeTimeoutError(FreezeError):
+    """Services stood still for longer than allowed; the watchdog has thawed them, and the cut does not count."""
 
 
 class StackError(ContinuityError):

@@ -80,30 +80,46 @@ def write_atomically(path: str, data: bytes) -> Written:
         return write_hashed(descriptor, [data])
 
 
-def hash_following(descriptor: int, ended: threading.Event) -> Written:
-    """Hash a file from its start while somebody still writes it, until ``ended`` is set and all was read.
+class Following:
+    """Hashes a file from its start while somebody still writes it, in one go or in several.
 
     What arrived in the file is hashed, and the bytes need not pass through here on their way to it. Their way to the
     disk begins meanwhile, so that there is little left to do for the final fsync.
     """
-    digest = hashlib.sha256()
-    size = flushed = 0
-    view = memoryview(bytearray(CHUNK))
-    while True:
-        # Asked before reading: what was written before the end is read after it.
-        last = ended.is_set()
-        count = os.preadv(descriptor, [view], size)
-        if count:
-            digest.update(view[:count])
-            size += count
-            if size - flushed >= FLUSH_EVERY:
-                # The kernel drops pages that are on disk, and starts to write those that are not.
-                os.posix_fadvise(descriptor, flushed, size - flushed, os.POSIX_FADV_DONTNEED)
-                flushed = size
-        elif last:
-            return Written(size, digest.hexdigest())
-        else:
-            ended.wait(0.01)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._view = memoryview(bytearray(CHUNK))
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin at the start again: the file was truncated."""
+        self._digest = hashlib.sha256()
+        self._size = self._flushed = 0
+
+    def until(self, ended: threading.Event) -> None:
+        """Hash what arrives until ``ended`` is set and all was read."""
+        while True:
+            # Asked before reading: what was written before the end is read after it.
+            last = ended.is_set()
+            count = os.preadv(self._descriptor, [self._view], self._size)
+            if count:
+                self._digest.update(self._view[:count])
+                self._size += count
+                if self._size - self._flushed >= FLUSH_EVERY:
+                    # The kernel drops pages that are on disk, and starts to write those that are not.
+                    os.posix_fadvise(
+                        self._descriptor, self._flushed, self._size - self._flushed, os.POSIX_FADV_DONTNEED
+                    )
+                    self._flushed = self._size
+            elif last:
+                return
+            else:
+                ended.wait(0.01)
+
+    def written(self) -> Written:
+        """Return what was hashed so far."""
+        return Written(self._size, self._digest.hexdigest())
 
 
 def read_chunks(stream: t.BinaryIO, size: int = CHUNK) -> Iterator[bytes]:

@@ -9,29 +9,23 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import os
-import signal
 import time
 import typing as t
 from dataclasses import dataclass
 
-from ._errors import ContinuityError, EngineError
+from ._cgroup import locate, opened
+from ._errors import EngineError, FreezeError
+from ._journal import Entry
+from ._revive import COMPOSE, HEALTH_PAUSE, REFUSALS, Outcome, Reviver, required, thaw
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._engine import Engine
+    from ._engine import Container, Engine
     from ._stack import Service, Stack
 
 MODES = ("pause", "stop", "none")
 STOP_TIMEOUT = 30
-# One per second: as long as a Docker daemon may take to come back.
-RESCUE_ATTEMPTS = 300
-# More descriptors than this process has open.
-MANY = 65536
-_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -56,16 +50,22 @@ def targets(stack: Stack, overrides: dict[str, str]) -> list[Target]:
     """Return what has to stand still for the stack's archives to be of one instant, dependents first, Redis last.
 
     That is every running service that the profile freezes, and every other running one that can write to archived
-    data. ``overrides`` maps service names to a mode. A container that is paused or stopped already stays so.
+    data; a database server whose files are archived is stopped, one whose databases are dumped goes on. ``overrides``
+    maps service names to a mode. A container that is paused or stopped already stays so.
     """
     caches = {cache.container.id for cache in stack.redis if cache.container is not None}
+    dumped = {database.container.id for database in stack.databases if database.container is not None}
     archived = {data.source for data in stack.archived()}
+    copied = {name for data in stack.archived() for name in data.servers}
     chosen = []
     for service in dependents_first(stack.services):
         container = service.container
+        if container.id in dumped:
+            # Whatever else it writes to: a dump needs a server that answers.
+            continue
         writes = any(mount.source in archived and not mount.read_only for mount in container.mounts)
-        mode = service.rule.freeze if service.rule is not None else ("pause" if writes else "none")
-        mode = overrides.get(service.name, mode)
+        unknown = "stop" if service.name in copied else ("pause" if writes else "none")
+        mode = overrides.get(service.name, service.rule.freeze if service.rule is not None else unknown)
         if mode != "none" and container.state in ("running", "restarting"):
             # The engine does not pause a container that it is about to start again.
             chosen.append(Target(service.name, container.id, "stop" if container.state == "restarting" else mode))
@@ -107,145 +107,176 @@ def dependents_first(services: Sequence[Service]) -> list[Service]:
     return sorted(services, key=lambda service: (-measure(service.name, frozenset({service.name})), service.name))
 
 
-class Freezer:
-    """Freezes targets in order and thaws them in the opposite one; both can be called once."""
+@dataclass(frozen=True)
+class _Standing:
+    """A target that stands still: since when, and what the engine said of it then."""
 
-    def __init__(self, engine: Engine, wanted: Sequence[Target], clock: Callable[[], float] = time.monotonic) -> None:
+    entry: Entry
+    since: float
+    started_at: str = ""
+
+
+class Freezer:
+    """Freezes targets in order and thaws them in the opposite one; both can be called once.
+
+    ``healthy`` are the targets that were healthy when they were frozen.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        wanted: Sequence[Target],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._engine = engine
         self._wanted = tuple(wanted)
         self._clock = clock
-        self._since: list[tuple[Target, float]] = []
+        self._sleep = sleep
+        self._standing: list[_Standing] = []
+        self.healthy: tuple[Target, ...] = ()
 
     def freeze(self, before: Callable[[Target], None]) -> None:
         """Freeze all targets, calling ``before`` for each; when one refuses, thaw those that are frozen and raise."""
+        present = [(target, _present(self._engine, target)) for target in self._wanted]
+        self.healthy = tuple(target for target, container in present if container.health == "healthy")
+        found = [(target, examine(container, target), container.started_at) for target, container in present]
         try:
-            for target in self._wanted:
+            for target, entry, started_at in found:
                 before(target)
                 # Noted before the call: an interrupt in the middle of it must not lose the container.
-                self._since.append((target, self._clock()))
-                if target.mode == "stop":
-                    self._engine.stop(target.container, STOP_TIMEOUT)
-                else:
-                    self._engine.pause(target.container)
+                self._standing.append(_Standing(entry, self._clock(), started_at))
+                self._hold(entry)
         except BaseException:
-            self.thaw()
+            self._bring_back()
             raise
 
     def thaw(self) -> list[Frozen]:
-        """Bring all frozen targets back and return how long each stood still; raise after having tried them all."""
-        done, errors = [], []
-        while self._since:
-            target, since = self._since[-1]
-            try:
-                revive(self._engine, target)
-            except EngineError as exc:
-                errors.append(f"{target.service}: {exc}")
-            # Not before: an interrupt in the middle must not lose the container.
-            self._since.pop()
-            done.append(Frozen(target.service, target.mode, round(self._clock() - since, 3)))
-        if errors:
-            raise EngineError(
-                "Services could not be brought back: " + "; ".join(errors) + ". Start them with docker compose up -d."
+        """Bring all frozen targets back and return how long each stood still.
+
+        Raises after having tried them all: EngineError when one does not run, FreezeError when one did not stand still
+        until now, so that the cut is torn.
+        """
+        torn = [standing.entry.service for standing in self._standing if not self._stands(standing)]
+        done = self._bring_back()
+        if torn:
+            raise FreezeError(
+                f"Services did not stand still until the end: {', '.join(torn)}. Somebody has thawed, restarted or "
+                "removed them meanwhile, so what was captured is not of one instant. Run this again, and leave them "
+                "alone while it works."
             )
         return done
 
+    def _hold(self, entry: Entry) -> None:
+        cgroup = opened(entry.cgroup)
+        if entry.mode == "stop":
+            self._engine.stop(entry.id, STOP_TIMEOUT)
+        elif cgroup is None:
+            self._engine.pause(entry.id)
+        else:
+            try:
+                cgroup.freeze()
+            except FreezeError as exc:
+                raise FreezeError(
+                    f"Service {entry.service} ({entry.name}) cannot be frozen: {exc}. Mend that, or freeze it in "
+                    f"another way (crm_freeze: {{{entry.service}: stop}})."
+                ) from exc
 
-def revive(engine: Engine, target: Target) -> None:
-    """Bring one frozen container back, if it is still frozen."""
+    def _stands(self, standing: _Standing) -> bool:
+        entry = standing.entry
+        if entry.method == "cgroup":
+            cgroup = opened(entry.cgroup)
+            return cgroup is not None and cgroup.held()
+        try:
+            container = self._engine.container(entry.id)
+        except EngineError:
+            # It will say so again when it is asked to bring the container back.
+            return True
+        if container is None:
+            return False
+        if entry.mode == "pause":
+            return container.state == "paused"
+        # One that was started and has ended again has changed its data all the same.
+        return not container.running and container.started_at == standing.started_at
+
+    def _bring_back(self) -> list[Frozen]:
+        done, woken, refused = [], [], []
+        reviver = Reviver(self._engine, self._clock, self._sleep)
+        while self._standing:
+            standing = self._standing[-1]
+            entry = standing.entry
+            try:
+                reviver.wait_for(entry)
+                if thaw(entry):
+                    woken.append(entry)
+                else:
+                    reviver.restart(entry)
+            except REFUSALS as exc:
+                refused.append((entry, str(exc)))
+            # Not before: an interrupt in the middle must not lose the container.
+            self._standing.pop()
+            done.append(Frozen(entry.service, entry.mode, round(self._clock() - standing.since, 3)))
+        # A container that was killed while it stood still ends only now. Looked for when nobody waits for it any more.
+        for entry in woken:
+            try:
+                reviver.restart(entry)
+            except REFUSALS as exc:
+                refused.append((entry, str(exc)))
+        required(Outcome(refused=tuple(refused)))
+        return done
+
+
+def examine(container: Container, target: Target) -> Entry:
+    """Return what has to be known of a container to bring it back, and how it can be frozen."""
+    cgroup = locate(container.pid, container.id) if target.mode == "pause" else None
+    needs = container.labels.get(COMPOSE + "depends_on", "")
+    method = None if target.mode == "none" else "engine" if cgroup is None else "cgroup"
+    return Entry(
+        service=target.service,
+        id=container.id,
+        name=container.name,
+        mode=target.mode,
+        method=method,
+        cgroup=None if cgroup is None else cgroup.path,
+        project=container.labels.get(COMPOSE + "project"),
+        number=container.labels.get(COMPOSE + "container-number"),
+        # Such as postgres:service_healthy:false,redis:service_started:true.
+        depends_on=tuple(word.partition(":")[0] for word in needs.split(",") if word),
+    )
+
+
+def wait_healthy(
+    engine: Engine,
+    healthy: Sequence[Target],
+    limit: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Wait up to ``limit`` seconds until targets that were healthy are so again; return a remark on each that is not.
+
+    Does not wait when there is nothing to wait for.
+    """
+    begun = clock()
+    while True:
+        remarks = []
+        for target in healthy:
+            container = engine.container(target.container)
+            health = "gone" if container is None else container.health if container.running else container.state
+            if health != "healthy":
+                seconds = clock() - begun
+                remarks.append(
+                    f"Service {target.service} was healthy before the backup and is {health} {seconds:.0f} s after it."
+                )
+        if not remarks or clock() - begun >= limit:
+            return remarks
+        sleep(min(HEALTH_PAUSE, limit))
+
+
+def _present(engine: Engine, target: Target) -> Container:
     container = engine.container(target.container)
     if container is None:
-        return
-    if container.state == "paused":
-        engine.unpause(target.container)
-    elif not container.running:
-        engine.start(target.container)
-
-
-class Guardian:
-    """A process of its own that thaws when this one dies, even by SIGKILL.
-
-    It waits on a pipe that only this process holds open, and is a context manager around freeze and thaw. ``connect``
-    gives it an engine of its own; ``keep`` is a descriptor that it keeps open for as long as it works, such as a lock.
-    """
-
-    def __init__(self, connect: Callable[[], Engine], wanted: Sequence[Target], keep: int | None = None) -> None:
-        self._connect = connect
-        self._wanted = tuple(wanted)
-        self._keep = keep
-        self._pipe = -1
-        self._child = 0
-
-    def __enter__(self) -> Guardian:
-        reading, self._pipe = os.pipe()
-        ready, telling = os.pipe()
-        # Blocked over the fork, so that a signal to the whole group does not reach the child before it ignores it.
-        previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        self._child = os.fork()
-        if self._child == 0:
-            self._watch(reading, telling)
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-        os.close(reading)
-        os.close(telling)
-        # Until it has a session of its own, what kills this process's group kills it too.
-        os.read(ready, 1)
-        os.close(ready)
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None:
-            # Without it there is nothing to dismiss: it was killed, and everything runs.
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._pipe, b"thawed")
-        # After an error it is not told that all is well, and looks for itself.
-        os.close(self._pipe)
-        # An engine that refuses may do so for minutes: then the guardian goes on trying alone.
-        if not isinstance(error, EngineError):
-            os.waitpid(self._child, 0)
-
-    def _watch(self, reading: int, telling: int) -> t.NoReturn:
-        try:
-            os.setsid()
-            for number in _SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
-            os.write(telling, b"!")
-            # The caller of the module waits for the end of its output.
-            nothing = os.open(os.devnull, os.O_RDWR)
-            for descriptor in (0, 1, 2):
-                os.dup2(nothing, descriptor)
-            _close_all_but({0, 1, 2, reading, *([] if self._keep is None else [self._keep])})
-            if not os.read(reading, 1):
-                self._rescue()
-        finally:
-            os._exit(0)
-
-    def _rescue(self) -> None:
-        waiting = list(reversed(self._wanted))
-        for _attempt in range(RESCUE_ATTEMPTS):
-            waiting = self._revive(waiting)
-            if not waiting:
-                return
-            time.sleep(1)
-
-    def _revive(self, waiting: list[Target]) -> list[Target]:
-        """Try to bring all back, and return those that the engine refused."""
-        refused = []
-        try:
-            engine = self._connect()
-            for target in waiting:
-                try:
-                    revive(engine, target)
-                except ContinuityError:
-                    refused.append(target)
-        except ContinuityError:
-            return waiting
-        return refused
-
-
-def _close_all_but(kept: set[int]) -> None:
-    # The limit may be far above what is open, or none (-1).
-    limit = os.sysconf("SC_OPEN_MAX")
-    edges = [-1, *sorted(kept), limit if 0 < limit < MANY else MANY]
-    for below, above in itertools.pairwise(edges):
-        # Python hands an empty range that starts at 0 to the kernel as one without an end: it would close everything.
-        if below + 1 < above:
-            os.closerange(below + 1, above)
+        raise EngineError(
+            f"The container of service {target.service} is gone: it was removed or created anew since the backup "
+            "began. Run this again when nobody works on the stack."
+        )
+    return container

@@ -24,6 +24,24 @@ NAME = "RESTORE.md"
 # Inside the container of the database server.
 TEMPORARY = "/tmp/restore.dump"
 
+# Later members of a name replace earlier ones in directories that are complete already and keep their times; the links
+# among them may lead anywhere.
+_EXTRACT = (
+    "tar --extract -p --absolute-names --delay-directory-restore --numeric-owner --xattrs --xattrs-include='*' --acls "
+    "--sparse"
+)
+# Before a directory is removed, so is what is in it; those that stay get their times back.
+_REMOVE = """remove_deleted() {
+    local work
+    work=$(mktemp --directory)
+    LC_ALL=C sort -z "$1" >"$work/deleted"
+    xargs -0 dirname -z <"$1" | LC_ALL=C sort -zu | LC_ALL=C comm -z -23 - "$work/deleted" >"$work/around"
+    tar --create --format=posix --directory="$2" --no-recursion --null --files-from="$work/around" --file="$work/times"
+    (cd "$2" && LC_ALL=C sort -rz "$work/deleted" | xargs -0 rm -d)
+    tar --extract -p --numeric-owner --directory="$2" --file="$work/times"
+    rm -r "$work"
+}"""
+
 _DECOMPRESS = {"zstd": "zstd -dc", "gzip": "gzip -dc", "none": "cat"}
 
 
@@ -41,8 +59,10 @@ def render(manifest: Manifest) -> str:
 
 
 def _introduction(manifest: Manifest) -> str:
-    tools = sorted({artifact.compression for artifact in manifest.artifacts} - {"none"})
-    needed = ", ".join(["docker with the compose plugin", "tar", *tools])
+    tools = {artifact.compression for artifact in manifest.artifacts} - {"none"}
+    if manifest.find("deletions") is not None:
+        tools.add("xargs")
+    needed = ", ".join(["docker with the compose plugin", "tar", *sorted(tools)])
     return f"""# Restore stack {manifest.stack} from backup {manifest.id}
 
 Taken on {manifest.host}; every part is of {manifest.cut_at}. These commands need only
@@ -89,7 +109,6 @@ def _volumes(manifest: Manifest) -> list[str]:
         if artifact.kind != "archive":
             continue
         entry = by_name[artifact.source]
-        extract = "tar --extract -p --numeric-owner --xattrs --xattrs-include='*' --acls --sparse"
         if entry["kind"] == "volume":
             labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
             options = [f"--opt {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["options"].items())]
@@ -99,7 +118,13 @@ def _volumes(manifest: Manifest) -> list[str]:
         else:
             place = shlex.quote(entry["source"])
             commands.append(f"mkdir -p {place}")
-        commands.append(f"{_decompress(artifact)} | {extract} --directory={place}")
+        commands.append(f"{_decompress(artifact)} | {_EXTRACT} --directory={place}")
+        deletions = manifest.find("deletions", artifact.source)
+        if deletions is not None:
+            commands.append("# What the archive holds from before, and was deleted by then.")
+            commands.append(f"remove_deleted {shlex.quote(deletions.path)} {place}")
+    if manifest.find("deletions") is not None:
+        commands.insert(0, _REMOVE)
     for entry in manifest.source["volumes"]:
         if entry["coverage"] == "dump" and entry["kind"] == "volume":
             labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]

@@ -28,7 +28,7 @@ FORMAT = 1
 NAME = "manifest.json"
 SUMS = "SHA256SUMS"
 
-KINDS = ("archive", "dump", "globals", "config", "instructions")
+KINDS = ("archive", "deletions", "dump", "globals", "config", "instructions")
 
 # What a reader may rely on, and the JSON type of it.
 _ARTIFACT = {
@@ -62,8 +62,12 @@ class Artifact:
 
     ``path`` is relative to the backup. ``size`` (bytes) and ``sha256`` are of the file as it lies there,
     ``plain_sha256`` is of the compressed file before encryption. ``source`` is the volume or database that it holds;
-    ``facts`` are the counts that a restore compares: files, directories and content_bytes of an archive, rows by table
-    of a dump. Of a dump they also name the server, for two servers may have databases of one name.
+    ``facts`` are the counts that a restore compares: files, directories, others and content_bytes of an archive as
+    they were at the cut, and how many names it holds that were superseded or deleted before; rows by table of a dump.
+    Of a dump they also name the server, for two servers may have databases of one name.
+
+    The names that an archive holds and that were deleted before the cut are an artifact of kind ``deletions``, with
+    the ``source`` of the archive.
     """
 
     path: str

@@ -22,7 +22,14 @@ def conninfo(*, database: str, user: str, port: int, host: str | None = None) ->
 
 
 def environment(
-    *, password: str | None, application: str, sslmode: str | None = None, settings: t.Mapping[str, str] | None = None
+    *,
+    password: str | None,
+    application: str,
+    settings: t.Mapping[str, str] | None = None,
+    sslmode: str | None = None,
+    sslrootcert: str | None = None,
+    sslcert: str | None = None,
+    sslkey: str | None = None,
 ) -> dict[str, str]:
     """Return what the programs read from their environment.
 
@@ -30,11 +37,14 @@ def environment(
     """
     options = " ".join(f"-c {key}={value}" for key, value in sorted((settings or {}).items()))
     env = {"PGAPPNAME": application, "PGCONNECT_TIMEOUT": "10", "PGOPTIONS": options}
-    if password is not None:
-        env["PGPASSWORD"] = password
-    if sslmode is not None:
-        env["PGSSLMODE"] = sslmode
-    return env
+    given = {
+        "PGPASSWORD": password,
+        "PGSSLMODE": sslmode,
+        "PGSSLROOTCERT": sslrootcert,
+        "PGSSLCERT": sslcert,
+        "PGSSLKEY": sslkey,
+    }
+    return {**env, **{name: value for name, value in given.items() if value is not None}}
 
 
 def dump(connection: str, *, snapshot: str, lock_timeout: int) -> list[str]:
@@ -55,9 +65,19 @@ def dump(connection: str, *, snapshot: str, lock_timeout: int) -> list[str]:
 
 
 def dump_globals(connection: str, *, role_passwords: bool) -> list[str]:
-    """Return the command that writes roles and tablespaces as SQL; only a superuser may read passwords."""
+    """Return the command that writes roles and tablespaces as SQL; only a superuser may read passwords.
+
+    It is told which database to use, for it would try postgres and template1, which managed servers may keep closed.
+    """
     hidden = [] if role_passwords else ["--no-role-passwords"]
-    return ["pg_dumpall", "--globals-only", *hidden, "--no-password", f"--dbname={connection}"]
+    return [
+        "pg_dumpall",
+        "--globals-only",
+        *hidden,
+        "--no-password",
+        f"--dbname={connection}",
+        f"--database={connection}",
+    ]
 
 
 def restore_list() -> list[str]:

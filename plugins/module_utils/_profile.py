@@ -23,6 +23,11 @@ if t.TYPE_CHECKING:
 
 Fields = dict[str, t.Any]
 
+# Variables that say how a database is reached, and how the connection is encrypted.
+CONNECTION = ("url", "host", "port", "user", "password", "database")
+ENCRYPTION = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+# Names of variables whose values must not be shown.
+SECRET = re.compile(r"SECRET|PASSW|PASS$|TOKEN|CREDENTIAL|(^|_)KEY(_|$)")
 SESSION_PLACES = ("database", "redis", "volume", "external")
 
 
@@ -33,6 +38,12 @@ def _names() -> Fields:
 def _entries(options: Fields, **more: t.Any) -> Fields:
     return {"type": "list", "elements": "dict", "options": options, **(more or {"default": []})}
 
+
+# Which containers a rule is for.
+CONDITION_FIELDS: Fields = {
+    "when": {"type": "dict", "default": {}},
+    "image": {"type": "str"},
+}
 
 HTTP_FIELDS: Fields = {
     "name": {"type": "str", "required": True},
@@ -55,6 +66,7 @@ SERVICE_FIELDS: Fields = {
     "images": _names(),
     "compose_services": _names(),
     "command": {"type": "str"},
+    "env_file": {"type": "str"},
     "freeze": {"type": "str", "choices": list(MODES), "default": "pause"},
     "http": _entries(HTTP_FIELDS),
 }
@@ -70,12 +82,17 @@ VOLUME_FIELDS: Fields = {
 DATABASE_FIELDS: Fields = {
     "name": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
+    **CONDITION_FIELDS,
     "url": _names(),
     "host": _names(),
     "port": _names(),
     "user": _names(),
     "password": _names(),
     "database": _names(),
+    "sslmode": _names(),
+    "sslrootcert": _names(),
+    "sslcert": _names(),
+    "sslkey": _names(),
     "default_host": {"type": "str"},
     "default_port": {"type": "int", "default": 5432},
     "default_user": {"type": "str"},
@@ -93,6 +110,7 @@ DATABASE_FIELDS: Fields = {
 REDIS_FIELDS: Fields = {
     "name": {"type": "str", "required": True},
     "service": {"type": "str", "required": True},
+    **CONDITION_FIELDS,
     "url": _names(),
     "host": _names(),
     "port": _names(),
@@ -100,14 +118,23 @@ REDIS_FIELDS: Fields = {
     "required": {"type": "bool", "default": False},
 }
 
+OUTSIDE_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "service": {"type": "str", "required": True},
+    **CONDITION_FIELDS,
+    "host": _names(),
+    "show": _names(),
+}
+
 SESSION_FIELDS: Fields = {
     "name": {"type": "str", "required": True},
-    "when": {"type": "dict", "default": {}},
+    **CONDITION_FIELDS,
     "stores": _entries(
         {
             "holds": {"type": "str", "required": True},
             "place": {"type": "str", "required": True, "choices": list(SESSION_PLACES)},
             "path": {"type": "str"},
+            "outside": {"type": "str"},
         },
         required=True,
     ),
@@ -128,6 +155,7 @@ FIELDS: Fields = {
     "volumes": _entries(VOLUME_FIELDS),
     "databases": _entries(DATABASE_FIELDS),
     "redis": _entries(REDIS_FIELDS),
+    "outside": _entries(OUTSIDE_FIELDS),
     "secrets": _names(),
     "session": {
         "type": "dict",
@@ -160,13 +188,25 @@ class HttpCheck:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """Which containers a rule is for: those with one of these values in every variable, and with such an image."""
+
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    image: re.Pattern[str] | None = None
+
+
+@dataclass(frozen=True)
 class ServiceRule:
-    """How a container is recognised as this part of the CRM, and how its writing is stopped."""
+    """How a container is recognised as this part of the CRM, and how its writing is stopped.
+
+    ``env_file`` is a file inside the container that the application itself reads for what its environment lacks.
+    """
 
     name: str
     images: tuple[str, ...]
     compose_services: tuple[str, ...]
     command: re.Pattern[str] | None
+    env_file: str | None
     freeze: str
     http: tuple[HttpCheck, ...]
 
@@ -193,22 +233,30 @@ class Repair:
 
 @dataclass(frozen=True)
 class DatabaseRule:
-    """Which environment variables of a service say how it reaches its PostgreSQL database."""
+    """Which environment variables of a service say how it reaches its database.
+
+    One that says nothing but a name stands for a database that no profile names.
+    """
 
     name: str
     service: str
-    url: tuple[str, ...]
-    host: tuple[str, ...]
-    port: tuple[str, ...]
-    user: tuple[str, ...]
-    password: tuple[str, ...]
-    database: tuple[str, ...]
-    default_host: str | None
-    default_port: int
-    default_user: str | None
-    default_database: str | None
-    repair: tuple[Repair, ...]
-    schema_version: str | None
+    condition: Condition = Condition()
+    url: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+    port: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    password: tuple[str, ...] = ()
+    database: tuple[str, ...] = ()
+    sslmode: tuple[str, ...] = ()
+    sslrootcert: tuple[str, ...] = ()
+    sslcert: tuple[str, ...] = ()
+    sslkey: tuple[str, ...] = ()
+    default_host: str | None = None
+    default_port: int = 5432
+    default_user: str | None = None
+    default_database: str | None = None
+    repair: tuple[Repair, ...] = ()
+    schema_version: str | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +265,7 @@ class RedisRule:
 
     name: str
     service: str
+    condition: Condition
     url: tuple[str, ...]
     host: tuple[str, ...]
     port: tuple[str, ...]
@@ -225,20 +274,35 @@ class RedisRule:
 
 
 @dataclass(frozen=True)
+class OutsideRule:
+    """Data that is outside the stack when the condition holds.
+
+    ``host`` are the variables that say where; ``show`` are those whose values an operator may see.
+    """
+
+    name: str
+    service: str
+    condition: Condition
+    host: tuple[str, ...]
+    show: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class SessionStore:
-    """A place that holds a part of the WhatsApp session."""
+    """A place that holds a part of the WhatsApp session; ``outside`` names the rule that says where it is."""
 
     holds: str
     place: str
     path: str | None
+    outside: str | None = None
 
 
 @dataclass(frozen=True)
 class SessionRule:
-    """Where the session is when all of ``when`` holds in the service's environment; the first such rule counts."""
+    """Where the session is when the condition holds; the first such rule counts."""
 
     name: str
-    when: Mapping[str, str]
+    condition: Condition
     stores: tuple[SessionStore, ...]
 
 
@@ -262,6 +326,7 @@ class Profile:
     volumes: tuple[VolumeRule, ...] = ()
     databases: tuple[DatabaseRule, ...] = ()
     redis: tuple[RedisRule, ...] = ()
+    outside: tuple[OutsideRule, ...] = ()
     secrets: tuple[str, ...] = ()
     session_service: str | None = None
     session_rules: tuple[SessionRule, ...] = ()
@@ -357,13 +422,12 @@ def parse(data: Mapping[str, t.Any]) -> Profile:
         raise ProfileError(f"Profile {name}: name must be lower-case letters, digits, - and _.")
     if not data["services"]:
         raise ProfileError(f"Profile {name}: services is empty, so nothing could be recognised.")
-    for list_name in ("services", "databases", "redis"):
+    for list_name in ("services", "databases", "redis", "outside"):
         _distinct(name, list_name, data[list_name])
     services = tuple(_service(name, entry) for entry in data["services"])
     known = {service.name for service in services}
     session = data.get("session") or {}
-    referring = [("databases", entry["service"]) for entry in data["databases"]]
-    referring += [("redis", entry["service"]) for entry in data["redis"]]
+    referring = [(where, entry["service"]) for where in ("databases", "redis", "outside") for entry in data[where]]
     referring += [("volumes", service) for entry in data["volumes"] for service in entry["services"]]
     referring += [("session", session["service"])] if session else []
     for where, service in referring:
@@ -388,10 +452,12 @@ def parse(data: Mapping[str, t.Any]) -> Profile:
                 **{key: tuple(entry[key]) for key in ("url", "host", "port", "password")},
                 name=entry["name"],
                 service=entry["service"],
+                condition=_condition(name, f"redis ({entry['name']})", entry),
                 required=entry["required"],
             )
             for entry in data["redis"]
         ),
+        outside=tuple(_outside(name, entry) for entry in data["outside"]),
         secrets=tuple(data["secrets"]),
         session_service=session.get("service"),
         session_rules=rules,
@@ -420,9 +486,16 @@ def _service(profile: str, entry: Mapping[str, t.Any]) -> ServiceRule:
         images=tuple(entry["images"]),
         compose_services=tuple(entry["compose_services"]),
         command=_pattern(profile, f"{where} command", command) if command else None,
+        env_file=_env_file(profile, where, entry.get("env_file")),
         freeze=entry["freeze"],
         http=tuple(_http(profile, f"{where} http ({check['name']})", check) for check in entry["http"]),
     )
+
+
+def _env_file(profile: str, where: str, path: str | None) -> str | None:
+    if path and not path.startswith("/"):
+        raise ProfileError(f"Profile {profile}: {where} env_file {path} must be absolute, as inside the container.")
+    return path or None
 
 
 def _http(profile: str, where: str, entry: Mapping[str, t.Any]) -> HttpCheck:
@@ -464,15 +537,33 @@ def _database(profile: str, entry: Mapping[str, t.Any]) -> DatabaseRule:
     where = f"databases ({entry['name']})"
     _distinct(profile, f"{where} repair", entry["repair"])
     return DatabaseRule(
-        **{key: tuple(entry[key]) for key in ("url", "host", "port", "user", "password", "database")},
+        **{key: tuple(entry[key]) for key in (*CONNECTION, *ENCRYPTION)},
         name=entry["name"],
         service=entry["service"],
+        condition=_condition(profile, where, entry),
         default_host=entry.get("default_host"),
         default_port=_port(profile, f"{where} default_port", entry["default_port"]),
         default_user=entry.get("default_user"),
         default_database=entry.get("default_database"),
         repair=tuple(Repair(step["name"], step.get("when"), step["sql"]) for step in entry["repair"]),
         schema_version=entry.get("schema_version"),
+    )
+
+
+def _outside(profile: str, entry: Mapping[str, t.Any]) -> OutsideRule:
+    where = f"outside ({entry['name']})"
+    for name in (*entry["when"], *entry["show"]):
+        if SECRET.search(name):
+            raise ProfileError(
+                f"Profile {profile}: {where} would show {name}, which is the name of a secret: what is shown goes into "
+                "messages and manifests. Leave it out."
+            )
+    return OutsideRule(
+        name=entry["name"],
+        service=entry["service"],
+        condition=_condition(profile, where, entry),
+        host=tuple(entry["host"]),
+        show=tuple(entry["show"]),
     )
 
 
@@ -487,10 +578,24 @@ def _session(profile: str, entry: Mapping[str, t.Any], data: Mapping[str, t.Any]
             )
         if place in ("database", "redis") and not data["databases" if place == "database" else "redis"]:
             raise ProfileError(f"Profile {profile}: {where}: a store is in {place}, but the profile names no {place}.")
-        stores.append(SessionStore(store["holds"], place, path))
+        outside = store.get("outside")
+        if outside and outside not in {entry["name"] for entry in data["outside"]}:
+            raise ProfileError(f"Profile {profile}: {where}: a store is in {outside}, which outside does not have.")
+        stores.append(SessionStore(store["holds"], place, path, outside))
     if not stores:
         raise ProfileError(f"Profile {profile}: {where} stores is empty.")
-    return SessionRule(entry["name"], _texts(profile, f"{where} when", entry["when"]), tuple(stores))
+    return SessionRule(entry["name"], _condition(profile, where, entry), tuple(stores))
+
+
+def _condition(profile: str, where: str, entry: Mapping[str, t.Any]) -> Condition:
+    when = {}
+    for name, value in entry["when"].items():
+        words = value if isinstance(value, list) else [value]
+        if any(isinstance(word, (dict, list)) for word in words) or not words:
+            raise ProfileError(f"Profile {profile}: {where} when {name} must be one word or number, or a list of them.")
+        when[name] = tuple("" if word is None else _text(word) for word in words)
+    image = entry.get("image")
+    return Condition(when, _pattern(profile, f"{where} image", image) if image else None)
 
 
 def _pattern(profile: str, where: str, text: str) -> re.Pattern[str]:

@@ -10,6 +10,10 @@ library only. Private to this collection.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -21,33 +25,154 @@ if t.TYPE_CHECKING:
     from ._stack import StackRedis
 
 
+# Bytes of memory that a Redis writes to its disk in a second, by a cautious guess.
+SAVE_RATE = 50_000_000
+# What a Redis writes before it takes the place of its file.
+TEMPORARY = re.compile(r"temp-\d+\.rdb")
+# Seconds: how long the copy of a Redis may take to create that, how long another save may take that was begun before,
+# and how often to ask whether it is done.
+APPEARS = 10.0
+BUSY = 30.0
+PAUSE = 0.2
+
+
 @dataclass(frozen=True)
 class RedisFacts:
-    """What a Redis says of itself."""
+    """What a Redis says of itself.
+
+    ``directory`` is where it keeps its files, inside its container; ``save_seconds`` is how long it takes to write all
+    that it holds to its disk, by the last time or by its size.
+    """
 
     version: str
     appendonly: bool
+    directory: str
+    save_seconds: float
 
 
 def facts(engine: Engine, cache: StackRedis) -> RedisFacts:
-    """Ask a Redis for its version and how it persists; raise RedisError when it does not answer."""
-    info = dict(line.partition(":")[::2] for line in _ask(engine, cache, "INFO", "server").splitlines())
-    appendonly = _ask(engine, cache, "CONFIG", "GET", "appendonly").split()
-    return RedisFacts(info.get("redis_version", ""), appendonly[-1:] == ["yes"])
+    """Ask a Redis for its version and how it persists; raise RedisError when it does not answer, or can't persist."""
+    info = _info(engine, cache)
+    appendonly = _setting(engine, cache, "appendonly") == "yes"
+    if appendonly and info.get("aof_last_write_status", "ok") != "ok":
+        raise RedisError(
+            f"Redis in {_where(cache)} could not write its append-only file lately, so its files are not what it "
+            "holds. Look at its log and at the disk of its volume."
+        )
+    return RedisFacts(
+        version=info.get("redis_version", ""),
+        appendonly=appendonly,
+        directory=_setting(engine, cache, "dir"),
+        save_seconds=max(
+            float(info.get("rdb_last_bgsave_time_sec", 0)), round(int(info.get("used_memory", 0)) / SAVE_RATE, 3)
+        ),
+    )
 
 
-def flush(engine: Engine, cache: StackRedis) -> str:
-    """Bring the files up to date and return how: ``aof`` (they always are) or ``save``.
+class BackgroundSave:
+    """Lets a Redis write what it holds at one instant to its disk, while it goes on.
 
-    With an append-only file every command has been written before it was answered; without one the files are as old
-    as the last snapshot, so a new one is made. Call it while the writers stand still.
+    Redis makes a copy of itself for that, which sees nothing of what comes later, and which writes a new file that
+    takes the place of the old one at the end. ``directory`` is where these files are on this host.
     """
-    if facts(engine, cache).appendonly:
-        return "aof"
-    answer = _ask(engine, cache, "SAVE").strip()
+
+    def __init__(self, engine: Engine, cache: StackRedis, directory: str) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._directory = directory
+        self._file = -1
+
+    def __enter__(self) -> BackgroundSave:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._file != -1:
+            os.close(self._file)
+
+    def start(self) -> None:
+        """Choose the instant: now. Call it while the writers stand still. Raises RedisError when Redis refuses."""
+        before = set(self._temporary())
+        answer = _ask_in_turn(self._engine, self._cache, "BGSAVE").strip()
+        if not answer.startswith("Background saving started"):
+            raise RedisError(f"Redis in {_where(self._cache)} could not save: {answer}. Run this again.")
+        deadline = time.monotonic() + APPEARS
+        # Held open, the file is told from any that a later save puts in its place.
+        while self._file == -1:
+            for name in self._temporary() - before:
+                with contextlib.suppress(FileNotFoundError):
+                    self._file = os.open(os.path.join(self._directory, name), os.O_RDONLY | os.O_CLOEXEC)
+            if time.monotonic() > deadline:
+                raise RedisError(
+                    f"Redis in {_where(self._cache)} has begun to save, but no file of it appears in "
+                    f"{self._directory}. Is its dir another one?"
+                )
+            time.sleep(0.001)
+
+    def wait(self) -> None:
+        """Wait until all is written; raise RedisError when it is not, or not any more."""
+        while True:
+            info = _info(self._engine, self._cache)
+            if info.get("rdb_bgsave_in_progress") != "1":
+                break
+            # Ours, or a later one already.
+            if self._is_in_place():
+                return
+            time.sleep(PAUSE)
+        if info.get("rdb_last_bgsave_status") != "ok":
+            raise RedisError(
+                f"Redis in {_where(self._cache)} could not write what it holds. Look at its log and its disk."
+            )
+        self.check()
+
+    def check(self) -> None:
+        """Raise RedisError when the file is not that of the chosen instant any more."""
+        if not self._is_in_place():
+            raise RedisError(
+                f"Redis in {_where(self._cache)} has saved once more before its file was archived, so that is not of "
+                "the instant of the backup. Run this again."
+            )
+
+    def _is_in_place(self) -> bool:
+        ours = os.fstat(self._file)
+        with os.scandir(self._directory) as entries:
+            return any(
+                entry.inode() == ours.st_ino and not TEMPORARY.fullmatch(entry.name)
+                for entry in entries
+                if entry.is_file(follow_symlinks=False)
+            )
+
+    def _temporary(self) -> set[str]:
+        return {name for name in os.listdir(self._directory) if TEMPORARY.fullmatch(name)}
+
+
+def save(engine: Engine, cache: StackRedis) -> None:
+    """Write all that a Redis holds to its disk, and wait for it; without an append-only file its files are stale.
+
+    Call it while the writers stand still. Raises RedisError when Redis refuses.
+    """
+    answer = _ask_in_turn(engine, cache, "SAVE").strip()
     if answer != "OK":
         raise RedisError(f"Redis in {_where(cache)} could not save: {answer}.")
-    return "save"
+
+
+def _ask_in_turn(engine: Engine, cache: StackRedis, command: str) -> str:
+    """Ask for a save, and once more as long as Redis is busy with another one."""
+    deadline = time.monotonic() + BUSY
+    while True:
+        try:
+            return _ask(engine, cache, command)
+        except RedisError as exc:
+            if "in progress" not in str(exc) or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE / 4)
+
+
+def _info(engine: Engine, cache: StackRedis) -> dict[str, str]:
+    return dict(line.partition(":")[::2] for line in _ask(engine, cache, "INFO").splitlines())
+
+
+def _setting(engine: Engine, cache: StackRedis, name: str) -> str:
+    return _ask(engine, cache, "CONFIG", "GET", name).partition("\n")[2].strip()
 
 
 def _ask(engine: Engine, cache: StackRedis, *words: str) -> str:

@@ -116,6 +116,7 @@ def _config(manifest: Manifest, directory: str) -> str | None:
 
 def _volume(engine: Engine, entry: Mapping[str, t.Any], manifest: Manifest, directory: str) -> dict[str, t.Any]:
     artifact = manifest.find("archive", entry["name"])
+    deletions = manifest.find("deletions", entry["name"])
     there = os.path.isdir(entry["source"]) if entry["kind"] == "bind" else engine.volume(entry["source"]) is not None
     files = scan(data_directory(engine, entry["kind"], entry["source"])).files if there else 0
     return {
@@ -129,6 +130,9 @@ def _volume(engine: Engine, entry: Mapping[str, t.Any], manifest: Manifest, dire
         "content_bytes": artifact.facts["content_bytes"] if artifact else 0,
         "archive": os.path.join(directory, artifact.path) if artifact else None,
         "sha256": artifact.sha256 if artifact else None,
+        "archived_files": artifact.facts["files"] if artifact else None,
+        "deleted": os.path.join(directory, deletions.path) if deletions else None,
+        "deleted_sha256": deletions.sha256 if deletions else None,
     }
 
 

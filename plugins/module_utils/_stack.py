@@ -14,6 +14,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._engine import Container
     from ._profile import DatabaseRule, Profile, ServiceRule
 
@@ -37,13 +39,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Service:
-    """One container of the stack; ``profile`` and ``rule`` say which part of a CRM it is, and are None if unknown."""
+    """One container of the stack; ``profile`` and ``rule`` say which part of a CRM it is, and are None if unknown.
+
+    ``file_env`` is what an env file inside the container adds to its environment.
+    """
 
     container: Container
     name: str
     depends_on: tuple[str, ...] = ()
     profile: str | None = None
     rule: ServiceRule | None = None
+    file_env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Data:
     """A volume or a bound directory.
 
     ``coverage`` is how a backup covers it: "archive", "dump" (its database is dumped), "none" (there is nothing to
-    keep, or the user excluded it) or "unreadable"; ``note`` says why.
+    keep, or the user excluded it) or "unreadable"; ``note`` says why. ``servers`` are the services of database servers
+    that have their files in it and are not dumped.
     """
 
     name: str
@@ -63,6 +70,7 @@ class Data:
     purpose: str | None = None
     profile: str | None = None
     same_image: bool = False
+    servers: tuple[str, ...] = ()
 
     @property
     def anonymous(self) -> bool:
@@ -71,14 +79,25 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """How the application encrypts its connection to PostgreSQL, in libpq's terms; the files are paths of this host."""
+
+    mode: str | None = None
+    root_certificate: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class StackDatabase:
     """A PostgreSQL database that the stack uses; ``container`` is None when it lives outside the stack's networks.
 
-    ``sharers`` are other profiles that keep their data in the same database.
+    ``profile`` is None where no profile names it. ``sharers`` are other profiles that keep their data in the same
+    database. ``address`` is how this host reaches a ``host`` that only the container knows by that name.
     """
 
     name: str
-    profile: str
+    profile: str | None
     rule: DatabaseRule
     host: str
     port: int
@@ -87,6 +106,22 @@ class StackDatabase:
     schema: str | None = None
     container: Container | None = None
     sharers: tuple[str, ...] = ()
+    address: str | None = None
+    tls: Tls = Tls()
+
+
+@dataclass(frozen=True)
+class OtherDatabase:
+    """A database of a server that there is no dump for, such as MySQL; ``kind`` is the name of that program.
+
+    ``container`` is None when it lives outside the stack's networks.
+    """
+
+    name: str
+    profile: str
+    kind: str
+    host: str
+    container: Container | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +139,10 @@ class StackRedis:
 
 @dataclass(frozen=True)
 class SessionState:
-    """One part of the WhatsApp session: what it is, where it is, and whether a backup of the stack covers it."""
+    """One part of the WhatsApp session: what it is, where it is, and whether a backup of the stack covers it.
+
+    ``how`` says what to do where it does not; it is empty where it does.
+    """
 
     profile: str
     rule: str
@@ -112,6 +150,21 @@ class SessionState:
     place: str
     covered: bool
     where: str
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Data that an application keeps outside the volumes and databases of its stack.
+
+    ``where`` names the place without secrets. ``how`` says how a backup covers it, or what to do where it does not.
+    """
+
+    profile: str | None
+    name: str
+    covered: bool
+    where: str
+    how: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +182,8 @@ class Stack:
     redis: tuple[StackRedis, ...]
     session: tuple[SessionState, ...]
     warnings: tuple[str, ...]
+    others: tuple[OtherDatabase, ...] = ()
+    outside: tuple[Outside, ...] = ()
 
     def archived(self) -> tuple[Data, ...]:
         """Return the volumes and directories that a backup archives."""

@@ -9,52 +9,75 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import platform
+import time
 import typing as t
 from dataclasses import asdict, dataclass, replace
 
 from ._backup_preflight import (
     check_coverage,
+    check_freeze,
     check_profiles,
     check_root,
     check_tools,
     data_directories,
+    streamed,
     uncovered,
 )
-from ._backup_store import Store, locked_on_host, new_id, now, unwritable
-from ._capture import Capture, Watch, archive_name, capture, dump_names
+from ._backup_store import Store, locked_on_host, new_id, now, tell_phase, unwritable
+from ._capture import Capture, capture
+from ._capture_caches import late_volumes
+from ._capture_databases import dump_names
+from ._capture_volumes import archive_name
 from ._compression import tool
 from ._config_bundle import collect
 from ._database_dump import open_snapshot
+from ._errors import StoreError
 from ._files import write_atomically
-from ._freeze import targets
+from ._freeze import targets, wait_healthy
 from ._instructions import NAME as INSTRUCTIONS
 from ._instructions import render
 from ._manifest import NAME as MANIFEST
-from ._manifest import SUMS, Artifact, Manifest, encode, sums
+from ._manifest import SUMS, Artifact, Manifest, decode, encode, sums
+from ._metrics import DEFAULT_DIRECTORY, Attempt
+from ._metrics import write as write_metrics
 from ._redis import facts as redis_facts
 from ._stack_find import find_one
 from ._stack_info import database_facts, describe, locate, service_of
+from ._stack_other_databases import with_unnamed
+from ._streamed_archive import REMARK as STREAMED
+from ._watchdog import Watch
+from ._writers import unfrozen_writers
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ._backup_store import Backup, Partial
     from ._config_bundle import Bundle
     from ._database_location import Location
-    from ._engine import Engine
+    from ._engine import Container, Engine
     from ._freeze import Target
     from ._profile import Profile
+    from ._redis import RedisFacts
+    from ._stack import Data, Stack, StackDatabase, StackRedis
     from ._stack import Request as StackRequest
-    from ._stack import Stack, StackDatabase, StackRedis
+
+
+FREEZE_BUDGET = 1.0
+FREEZE_TIMEOUT = 300.0
+HEALTH_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
 class Request:
     """The task parameters, after Ansible has checked their types.
 
-    ``freeze`` maps service names to modes; ``version`` is that of the collection.
+    ``freeze`` maps service names to modes; ``version`` is that of the collection. All limits are in seconds: the frozen
+    time that is worth a remark, the one after which everything is thawed and the backup fails, and how long to wait
+    for services to be healthy again.
     """
 
     stack: StackRequest
@@ -64,18 +87,30 @@ class Request:
     freeze: dict[str, str]
     require_session: bool
     version: str
+    freeze_budget: float = FREEZE_BUDGET
+    freeze_timeout: float = FREEZE_TIMEOUT
+    health_timeout: float = HEALTH_TIMEOUT
+    metrics_directory: str = DEFAULT_DIRECTORY
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the backup will consist of; ``described`` becomes the manifest's ``source``."""
+    """What the backup will consist of; ``described`` becomes the manifest's ``source``.
+
+    ``streamed`` are the volumes that the engine has to read, each with a container and a path in it. ``moving`` are the
+    volumes and directories that something goes on writing to while all of ``freeze`` is frozen; ``late`` are those of a
+    Redis that writes down what it held at the cut while it goes on.
+    """
 
     request: Request
     stack: Stack
     described: dict[str, t.Any]
     databases: tuple[tuple[StackDatabase, Location], ...]
-    caches: tuple[StackRedis, ...]
+    caches: tuple[tuple[StackRedis, RedisFacts], ...]
     freeze: tuple[Target, ...]
+    streamed: Mapping[str, tuple[str, str]]
+    moving: frozenset[str]
+    late: frozenset[str]
     bundle: Bundle
     warnings: tuple[str, ...]
     id: str
@@ -84,15 +119,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Taken:
-    """A published backup."""
+    """A published backup; ``remarks`` are about what came after it, ``metrics`` is where they were written, if so."""
 
     backup: Backup
     manifest: Manifest
+    metrics: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> Plan:
     """Find out what a backup has to hold, and try everything that can fail before a service is touched."""
-    stack = find_one(engine, profiles, request.stack)
+    stack = with_unnamed(engine, find_one(engine, profiles, request.stack), request.stack.exclude)
     check_profiles(stack)
     check_coverage(stack, request.require_session)
     directories = data_directories(engine, stack)
@@ -104,10 +141,15 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
         entry.update(database_facts(location, database), **_for_restore(stack, database, location))
         # Fails where the program is missing or too old.
         location.client(f"dump {database.name}", ["pg_dump"], version=entry["server_version_num"] // 10000)
-    caches = _caches(stack)
+    caches = tuple((cache, redis_facts(engine, cache)) for cache in _caches(stack))
     for entry, cache in zip(described["redis"], stack.redis, strict=True):
-        if cache in caches:
-            entry.update(asdict(redis_facts(engine, cache)))
+        entry.update(next((asdict(facts) for known, facts in caches if known is cache), {}))
+    frozen = targets(stack, request.freeze)
+    late = late_volumes(engine, stack, caches, frozen, request.freeze_budget)
+    # It has to go on, and so does whatever else could write to its volume.
+    frozen = [target for target in frozen if target.container not in late.values()]
+    writers = unfrozen_writers(engine, stack, frozen)
+    by_engine = streamed(engine, stack)
     bundle = collect(stack, [request.root, *directories])
     store = Store(request.root)
     id_ = new_id(now(), {backup.id for backup in store.backups(stack.name)})
@@ -117,9 +159,21 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
         described=described,
         databases=databases,
         caches=caches,
-        freeze=tuple(targets(stack, request.freeze)),
+        freeze=tuple(frozen),
+        streamed=by_engine,
+        moving=frozenset(data.source for data, _container in writers),
+        late=frozenset(late),
         bundle=bundle,
-        warnings=(*stack.warnings, *bundle.warnings, *uncovered(stack), *_unknown_services(stack, request.freeze)),
+        warnings=(
+            *stack.warnings,
+            *bundle.warnings,
+            *uncovered(stack),
+            *_unknown_services(stack, request.freeze),
+            *check_freeze(stack, request.freeze),
+            *_strangers(stack, writers),
+            *_misplaced(stack, caches),
+            *(f"volume {name}: {STREAMED}." for name in by_engine),
+        ),
         id=id_,
         path=os.path.join(store.stack_directory(stack.name), id_),
     )
@@ -129,6 +183,31 @@ def _unknown_services(stack: Stack, freeze: Mapping[str, str]) -> list[str]:
     # One setting may serve several stacks, so this is no error.
     unknown = freeze.keys() - {service.name for service in stack.services}
     return [f"freeze names {name}, and stack {stack.name} has no such service." for name in sorted(unknown)]
+
+
+def _strangers(stack: Stack, writers: Sequence[tuple[Data, Container]]) -> list[str]:
+    """Name what writes to the stack's data without being part of it; services that are not to be frozen are known."""
+    own = {service.container.id for service in stack.services}
+    return [
+        f"{data.kind} {data.name} is also written to by container {container.name}, which is not part of stack "
+        f"{stack.name} and is not frozen: what it writes during the cut may be torn."
+        for data, container in writers
+        if container.id not in own
+    ]
+
+
+def _misplaced(stack: Stack, caches: Sequence[tuple[StackRedis, RedisFacts]]) -> list[str]:
+    """Name each Redis that keeps its files elsewhere than on the volume that is archived."""
+    remarks = []
+    for cache, facts in caches:
+        mounts = cache.container.mounts if cache.container is not None else ()
+        places = [mount.target.rstrip("/") for mount in mounts if mount.source == cache.volume]
+        if facts.directory and not any(f"{facts.directory}/".startswith(f"{place}/") for place in places):
+            remarks.append(
+                f"Redis {cache.name} of stack {stack.name} keeps its files in {facts.directory}, which is not on "
+                f"volume {cache.volume}, so they are not covered: mount a volume there, or set its dir to {places[0]}."
+            )
+    return remarks
 
 
 def take(
@@ -142,19 +221,50 @@ def take(
     stack = plan(request, engine, profiles).stack.name
     with locked_on_host(stack) as lock, Store(request.root).locked(stack):
         # What runs now is only known while nobody else freezes it.
-        wanted = plan(request, engine, profiles)
-        return wanted, apply(wanted, engine, Watch(connect, lock))
+        tell = functools.partial(tell_phase, lock) if lock is not None else _tell_nobody
+        tell("look")
+        began = time.time()
+        try:
+            wanted = plan(request, engine, profiles)
+            taken = apply(wanted, engine, Watch(connect, lock), tell)
+        except BaseException:
+            # The failure is what the operator has to know of.
+            with contextlib.suppress(OSError):
+                _write_metrics(request, stack, began, succeeded=False)
+            raise
+        try:
+            return wanted, replace(taken, metrics=_write_metrics(request, stack, began, succeeded=True))
+        except OSError as exc:
+            remark = f"The metrics could not be written to {request.metrics_directory}: {exc.strerror}."
+            return wanted, replace(taken, remarks=(remark,))
 
 
-def apply(wanted: Plan, engine: Engine, watch: Watch) -> Taken:
-    """Carry out a plan that was made under the stack's lock."""
+def _write_metrics(request: Request, stack: str, began: float, *, succeeded: bool) -> str | None:
+    latest = None
+    for backup in Store(request.root).backups(stack)[-1:]:
+        with contextlib.suppress(StoreError):
+            latest = backup.manifest()
+    attempt = Attempt(stack, began, time.time(), succeeded, latest)
+    return write_metrics(request.metrics_directory, attempt)
+
+
+def _tell_nobody(_phase: str) -> None:
+    """Take the place of a lock that there is none of."""
+
+
+def apply(wanted: Plan, engine: Engine, watch: Watch, tell: Callable[[str], None] = _tell_nobody) -> Taken:
+    """Carry out a plan that was made under the stack's lock; ``tell`` is called with each phase that begins."""
     store = Store(wanted.request.root)
     with store.partial(wanted.stack.name) as partial:
         started = _timestamp()
         try:
-            captured = capture(wanted, engine, watch, partial)
-            manifest = _with_instructions(_manifest(wanted, engine, partial, started, captured), partial)
+            captured = capture(wanted, engine, watch, partial, tell)
+            unwell = wait_healthy(engine, captured.stillness.healthy, wanted.request.health_timeout)
+            tell("publish")
+            manifest = _with_instructions(_manifest(wanted, engine, partial, started, captured, unwell), partial)
             encoded = encode(manifest)
+            # Nothing is published that could not be read again.
+            decode(encoded, partial.path)
             write_atomically(partial.file(SUMS), sums(manifest, encoded))
             write_atomically(partial.file(MANIFEST), encoded)
             return Taken(partial.publish(), manifest)
@@ -181,8 +291,10 @@ def summary(taken: Taken) -> dict[str, t.Any]:
         "files": sum(artifact.facts.get("files", 0) for artifact in artifacts),
         "rows": sum(sum(artifact.facts.get("rows", {}).values()) for artifact in artifacts),
         "frozen_seconds": taken.manifest.freeze["seconds"],
+        "frozen": taken.manifest.freeze["services"],
         "artifacts": [artifact.path for artifact in artifacts if artifact.kind in ("archive", "dump")],
-        "remarks": list(taken.manifest.warnings),
+        "remarks": [*taken.manifest.warnings, *taken.remarks],
+        "metrics": taken.metrics,
     }
 
 
@@ -219,7 +331,9 @@ def _caches(stack: Stack) -> tuple[StackRedis, ...]:
     )
 
 
-def _manifest(wanted: Plan, engine: Engine, partial: Partial, started: str, captured: Capture) -> Manifest:
+def _manifest(
+    wanted: Plan, engine: Engine, partial: Partial, started: str, captured: Capture, remarks: Sequence[str]
+) -> Manifest:
     source = {key: value for key, value in wanted.described.items() if key not in ("name", "session", "warnings")}
     return Manifest(
         id=partial.id,
@@ -230,11 +344,15 @@ def _manifest(wanted: Plan, engine: Engine, partial: Partial, started: str, capt
         finished_at=_timestamp(),
         collection_version=wanted.request.version,
         source=source,
-        freeze={"seconds": captured.frozen_seconds, "services": [asdict(entry) for entry in captured.frozen]},
+        freeze={
+            "seconds": captured.stillness.seconds,
+            "services": [asdict(entry) for entry in captured.stillness.services],
+            "phases": captured.stillness.phases,
+        },
         artifacts=captured.artifacts,
         session=tuple(wanted.described["session"]),
         tools={"engine": engine.info().version, "compression": tool(wanted.request.compression)},
-        warnings=(*wanted.warnings, *captured.warnings),
+        warnings=(*wanted.warnings, *captured.warnings, *remarks),
     )
 
 

@@ -17,7 +17,7 @@ import typing as t
 from dataclasses import replace
 
 from ._stack import Data
-from ._stack_services import repository
+from ._stack_servers import POSTGRESQL, server_kind
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,8 @@ if t.TYPE_CHECKING:
     from ._profile import Profile, VolumeRule
     from ._stack import Service, StackDatabase
 
-# Programs whose files fit only themselves; recognised by a part of the repository's name.
-DATABASE_IMAGES = re.compile(
-    r"(^|[/-])(postgres|postgresql|pgvector|postgis|timescaledb|mysql|mariadb|percona|mongo|mongodb)([-/]|$)"
-)
+# Where PostgreSQL has its files unless PGDATA says otherwise: in the official image and in Bitnami's.
+POSTGRES_DATA = ("/var/lib/postgresql/data", "/bitnami/postgresql/data")
 # A mount inside one of these is the machine's, not the stack's.
 SYSTEM_BINDS = ("/var/run", "/run", "/etc", "/proc", "/sys", "/dev", "/usr", "/lib")
 
@@ -88,22 +86,18 @@ def _datum(
     if any(service.container.id in dumped and _is_postgres_data(service, mount) for service, mount in users):
         coverage, note = "dump", "its databases are dumped"
     elif kind == "volume":
-        volume = engine.volume(source)
-        driver = volume.driver if volume else "unknown"
-        if driver != "local":
-            coverage, note = "unreadable", f"its driver {driver} keeps it where this host cannot read it by path"
-        elif volume and volume.options.get("device") and not any(service.container.running for service, _m in users):
-            coverage, note = "unreadable", "it is mounted on this host only while one of its containers runs; start one"
+        # What no path of the host leads to is read by the engine.
+        if engine.volume(source) is None:
+            coverage, note = "unreadable", "it does not exist"
     elif not writers:
         coverage, note = "none", "it is mounted read-only and holds nothing that the services write"
-    server = next(
-        (service for service, _m in writers if DATABASE_IMAGES.search(repository(service.container.image))), None
-    )
-    if coverage == "archive" and server is not None:
-        note = (
-            f"it holds the files of the database in {server.name}, which no profile names; they are copied while it "
-            "stands still and fit only the same version of the server"
-        )
+    servers = {
+        service.name: note_
+        for service, _mount in writers
+        if coverage == "archive" and service.container.id not in dumped and (note_ := _as_files(service))
+    }
+    if servers:
+        note = "; ".join(servers[name] for name in sorted(servers))
     return Data(
         name=source if kind == "volume" else _bind_name(source, project_dir),
         kind=kind,
@@ -113,7 +107,21 @@ def _datum(
         note=note,
         purpose=rule.purpose if rule else None,
         profile=rule_profile,
-        same_image=rule.same_image if rule else False,
+        same_image=bool(servers) or (rule is not None and rule.same_image),
+        servers=tuple(sorted(servers)),
+    )
+
+
+def _as_files(server: Service) -> str | None:
+    """Return what to know about the files of a database server that is not dumped; None for any other service."""
+    kind = server_kind(server.container)
+    if kind is None:
+        return None
+    why = "which no profile names, so there is no dump of it" if kind is POSTGRESQL else "which is not dumped"
+    return (
+        f"it holds the files of {kind.name} in {server.name}, {why}: they are copied while "
+        "it is stopped, unless freeze says otherwise, and a restore puts them back like any other volume, for the same "
+        f"version of the server ({server.container.image})"
     )
 
 
@@ -131,9 +139,9 @@ def _volume_rule(
 
 
 def _is_postgres_data(service: Service, mount: Mount) -> bool:
-    place = service.container.env.get("PGDATA", "/var/lib/postgresql/data")
+    given = service.container.env.get("PGDATA")
     target = mount.target.rstrip("/")
-    return place == target or place.startswith(target + "/")
+    return any(f"{place}/".startswith(target + "/") for place in ((given,) if given else POSTGRES_DATA))
 
 
 def _is_data_bind(source: str, users: Sequence[tuple[Service, Mount]]) -> bool:

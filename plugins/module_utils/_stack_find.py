@@ -4,7 +4,7 @@
 
 """Find the stacks of a host and what each consists of.
 
-Pure decisions over what the engine says; changes nothing.
+Decisions over what the engine says and what an application reads inside its container; changes nothing.
 
 Standard library only. Private to this collection.
 """
@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import posixpath
 import typing as t
+from dataclasses import replace
 
+from ._env_file import read_env_file
 from ._errors import StackError
 from ._stack import COMPOSE, Request, Stack
 from ._stack_data import data_of
 from ._stack_databases import databases_of
+from ._stack_outside import outside_of
 from ._stack_redis import redis_of
 from ._stack_services import PROFILE_LABEL, recognise
-from ._stack_session import session_state
+from ._stack_session import Places, session_state
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ._engine import Container, Engine
     from ._profile import Profile
+    from ._stack import Service
 
 
 def find(engine: Engine, profiles: Mapping[str, Profile], requests: Sequence[Request] = ()) -> list[Stack]:
@@ -88,14 +92,16 @@ def _requested(
 def _resolve(
     engine: Engine, containers: Sequence[Container], profiles: Mapping[str, Profile], request: Request
 ) -> Stack:
-    services = tuple(recognise(container, profiles, request.profiles) for container in containers)
+    services = tuple(_with_env_file(engine, recognise(entry, profiles, request.profiles)) for entry in containers)
     matched = tuple(profiles[name] for name in sorted({service.profile for service in services if service.profile}))
     warnings: list[str] = []
-    databases = databases_of(engine, services, matched, warnings)
+    databases, others = databases_of(engine, services, matched, warnings)
     caches = redis_of(engine, services, matched)
     project_dir = request.project_dir or _label(containers, "project.working_dir")
     data = data_of(engine, services, matched, databases, project_dir, request.exclude, warnings)
-    session = tuple(state for profile in matched for state in session_state(profile, services, databases, caches, data))
+    outside = outside_of(engine, services, matched, data, databases, others, caches)
+    places = Places(services, databases, others, caches, data, outside)
+    session = tuple(state for profile in matched for state in session_state(profile, places))
     return Stack(
         name=request.name,
         project_dir=project_dir,
@@ -108,7 +114,15 @@ def _resolve(
         redis=caches,
         session=session,
         warnings=tuple(warnings),
+        others=others,
+        outside=outside,
     )
+
+
+def _with_env_file(engine: Engine, service: Service) -> Service:
+    if service.rule is None or service.rule.env_file is None:
+        return service
+    return replace(service, file_env=read_env_file(engine, service.container, service.rule.env_file))
 
 
 def _label(containers: Sequence[Container], name: str) -> str | None:

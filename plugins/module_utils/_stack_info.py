@@ -14,11 +14,12 @@ import re
 import typing as t
 from dataclasses import asdict
 
+from ._backup_preflight import uncovered
 from ._database import connect
 from ._database_location import in_container, on_host
 from ._errors import ContinuityError, DatabaseError
 from ._redis import facts as redis_facts
-from ._stack_services import repository
+from ._stack_services import environment, repository
 from ._tree import scan
 from ._volume_directory import data_directory
 
@@ -30,11 +31,17 @@ if t.TYPE_CHECKING:
     from ._stack import Data, Service, Stack, StackDatabase, StackRedis
 
 MASK = "***"
+# All authorities in one file: Debian and its like, Red Hat and its like.
+AUTHORITIES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+LIST = "SELECT datname, datallowconn FROM pg_database WHERE NOT datistemplate ORDER BY datname"
 SECRET_OPTIONS = re.compile(r"((?:password|passwd|pass|secret|token|key)\w*=)[^,]*", re.IGNORECASE)
 
 
 def describe(engine: Engine, stack: Stack) -> dict[str, t.Any]:
-    """Return everything that is known without reading data: what the stack is made of and whether it is covered."""
+    """Return everything that is known without reading data: what the stack is made of and whether it is covered.
+
+    The databases are those of ``stack``; ``_stack_other_databases`` finds those that no profile names.
+    """
     return {
         "name": stack.name,
         "profiles": [profile.name for profile in stack.profiles],
@@ -45,9 +52,10 @@ def describe(engine: Engine, stack: Stack) -> dict[str, t.Any]:
         "volumes": [_data(engine, data) for data in stack.data],
         "databases": [_database(stack, database) for database in stack.databases],
         "redis": [_redis(stack, cache) for cache in stack.redis],
+        "outside": [asdict(entry) for entry in stack.outside],
         "session": [asdict(state) for state in stack.session],
         "secrets": {profile.name: _secrets(stack, profile) for profile in stack.profiles},
-        "warnings": list(stack.warnings),
+        "warnings": [*stack.warnings, *uncovered(stack)],
     }
 
 
@@ -80,11 +88,16 @@ def locate(engine: Engine, database: StackDatabase) -> Location:
     """
     if database.container is None:
         location: Location = on_host(
-            host=database.host,
+            host=database.address or database.host,
             port=database.port,
             user=database.user or "postgres",
             password=database.password,
             database=database.name,
+            sslmode=database.tls.mode,
+            sslrootcert=_readable(database, database.tls.root_certificate) or _authorities(database),
+            sslcert=_readable(database, database.tls.certificate),
+            sslkey=_readable(database, database.tls.key),
+            source="the application's environment",
         )
         connect(location.connection(database.name)).close()
         return location
@@ -104,6 +117,39 @@ def locate(engine: Engine, database: StackDatabase) -> Location:
             return other
         raise
     return location
+
+
+def _readable(database: StackDatabase, path: str | None) -> str | None:
+    """Return a file that encrypts a connection; raise when the application has it and this host does not."""
+    if path not in (None, "system") and not os.path.isfile(path):
+        raise DatabaseError(
+            f"The application reaches the database {database.name} at {database.host} with the file {path} of its "
+            "container, and this host has no such file. Mount it from a directory of the host, or put a copy there.",
+            path=path,
+        )
+    return path
+
+
+def _authorities(database: StackDatabase) -> str | None:
+    """Return the authorities that this host trusts, where the application checks the server without naming one."""
+    if database.tls.mode not in ("verify-ca", "verify-full"):
+        return None
+    return next((path for path in AUTHORITIES if os.path.isfile(path)), None)
+
+
+def listed_databases(location: Location, database: str) -> list[tuple[str, bool]]:
+    """Return the databases of a server but its templates, each with whether it can be entered.
+
+    ``database`` is only the one to connect to.
+    """
+    with connect(location.connection(database)) as session:
+        return [(str(name), bool(open_)) for name, open_ in session.execute(LIST)]
+
+
+def holds_tables(location: Location, database: str) -> bool:
+    """Tell whether there is anything in a database but what its extensions brought."""
+    with connect(location.connection(database)) as session:
+        return not session.is_empty()
 
 
 def database_facts(location: Location, database: StackDatabase) -> dict[str, t.Any]:
@@ -205,5 +251,5 @@ def service_of(stack: Stack, container_id: str) -> str | None:
 
 def _secrets(stack: Stack, profile: Profile) -> list[str]:
     """Return the names of the secrets that are part of the data and are set. Never their values."""
-    environments = [service.container.env for service in stack.services if service.profile == profile.name]
+    environments = [environment(service, profile) for service in stack.services if service.profile == profile.name]
     return [name for name in profile.secrets if any(env.get(name) for env in environments)]

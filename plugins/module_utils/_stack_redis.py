@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from ._stack import StackRedis
 from ._stack_databases import split_url
-from ._stack_services import environment, find_host, first, of_role, repository
+from ._stack_services import environment, find_host, first, holds, of_role, repository
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
     from ._stack import Service
 
 REDIS_IMAGES = re.compile(r"(^|[/-])(redis|valkey|keydb|dragonfly)([-/]|$)")
+# Where Redis has its files: in the official images, in Bitnami's.
+REDIS_DATA = ("/data", "/bitnami/redis/data", "/bitnami/valkey/data")
 
 
 def redis_of(engine: Engine, services: Sequence[Service], profiles: Sequence[Profile]) -> tuple[StackRedis, ...]:
@@ -53,6 +55,8 @@ def redis_of(engine: Engine, services: Sequence[Service], profiles: Sequence[Pro
 
 def _cache(engine: Engine, service: Service, profile: Profile, rule: RedisRule) -> StackRedis | None:
     env = environment(service, profile)
+    if not holds(rule.condition, service, env):
+        return None
     url = first(env, rule.url)
     parts = split_url(url) if url else None
     host = parts.hostname if parts else first(env, rule.host)
@@ -89,4 +93,10 @@ def _own_password(container: Container | None) -> str | None:
 
 def _redis_volume(container: Container | None) -> str | None:
     mounts = container.mounts if container else ()
-    return next((mount.source for mount in mounts if mount.target == "/data"), None)
+    found = (
+        mount.source
+        for path in REDIS_DATA
+        for mount in mounts
+        if mount.kind != "tmpfs" and f"{path}/".startswith(mount.target.rstrip("/") + "/")
+    )
+    return next(found, None)

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ._engine import Container, Engine
-    from ._profile import Profile, ServiceRule
+    from ._profile import Condition, Profile, ServiceRule
 
 PROFILE_LABEL = "crm.continuity.profile"
 
@@ -68,8 +68,21 @@ def _matches(rule: ServiceRule, container: Container, service: str, by_name: boo
 
 
 def environment(service: Service, profile: Profile) -> dict[str, str]:
-    """Return the environment that the application sees: what the container sets over what the image assumes."""
-    return {**profile.environment, **service.container.env}
+    """Return the environment that the application sees.
+
+    That is what the container sets, even to nothing; then what an env file inside it adds; then what the image assumes.
+    """
+    return {**profile.environment, **service.file_env, **service.container.env}
+
+
+def holds(condition: Condition, service: Service, env: Mapping[str, str]) -> bool:
+    """Tell whether a rule of a profile is meant for a service with this image and environment.
+
+    Words are compared as the applications do it: exactly. "TRUE" is not "true". A variable that is not set is empty.
+    """
+    if condition.image is not None and condition.image.search(service.container.image) is None:
+        return False
+    return all(env.get(name, "") in words for name, words in condition.when.items())
 
 
 def first(env: Mapping[str, str], names: Sequence[str]) -> str | None:

@@ -10,94 +10,85 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import typing as t
+from dataclasses import dataclass
 
 from ._stack import SessionState
-from ._stack_services import environment, of_role
+from ._stack_kept import Found, kept_data, kept_files, kept_redis
+from ._stack_servers import holder
+from ._stack_services import environment, holds, of_role
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from ._profile import Profile, SessionRule
-    from ._stack import Data, Service, StackDatabase, StackRedis
-
-UNNAMED = "on an anonymous volume that compose does not mount again after a restore: give it a name"
+    from ._profile import Profile, SessionStore
+    from ._stack import Data, OtherDatabase, Outside, Service, StackDatabase, StackRedis
 
 
-def session_state(
-    profile: Profile,
-    services: Sequence[Service],
-    databases: Sequence[StackDatabase],
-    caches: Sequence[StackRedis],
-    data: Sequence[Data],
-) -> list[SessionState]:
+@dataclass(frozen=True)
+class Places:
+    """Where a session may be: everything that was found of the stack."""
+
+    services: Sequence[Service]
+    databases: Sequence[StackDatabase]
+    others: Sequence[OtherDatabase]
+    caches: Sequence[StackRedis]
+    data: Sequence[Data]
+    outside: Sequence[Outside]
+
+
+def session_state(profile: Profile, places: Places) -> list[SessionState]:
     """Return the parts of the WhatsApp session that a profile knows of, by the first of its rules that holds."""
     if profile.session_service is None:
         return []
     states = []
-    for service in of_role(services, profile, profile.session_service)[:1]:
+    for service in of_role(places.services, profile, profile.session_service)[:1]:
         env = environment(service, profile)
-        rule = next((rule for rule in profile.session_rules if _holds(rule, env)), None)
+        rule = next((rule for rule in profile.session_rules if holds(rule.condition, service, env)), None)
         if rule is None:
+            how = f"add a rule to session in the profile {profile.name}"
             states.append(
                 SessionState(
-                    profile.name, "no rule", "WhatsApp session", "unknown", False, "no rule of the profile fits"
+                    profile.name, "no rule", "WhatsApp session", "unknown", False, "no rule of the profile fits", how
                 )
             )
             continue
         for store in rule.stores:
-            covered, where = _store(store.place, store.path, profile, service, databases, caches, data)
-            states.append(SessionState(profile.name, rule.name, store.holds, store.place, covered, where))
+            found = _store(store, profile, service, places)
+            states.append(SessionState(profile.name, rule.name, store.holds, store.place, *found))
     return states
 
 
-def _holds(rule: SessionRule, env: Mapping[str, str]) -> bool:
-    return all(env.get(name, "").strip().lower() == value.strip().lower() for name, value in rule.when.items())
-
-
-def _store(
-    place: str,
-    path: str | None,
-    profile: Profile,
-    service: Service,
-    databases: Sequence[StackDatabase],
-    caches: Sequence[StackRedis],
-    data: Sequence[Data],
-) -> tuple[bool, str]:
-    if place == "database":
-        database = next((entry for entry in databases if profile.name in (entry.profile, *entry.sharers)), None)
-        return (True, f"database {database.name}") if database else (False, "a database that was not found")
-    if place == "redis":
-        return _redis_store(profile, caches, data)
-    if place == "volume":
-        entry = _holder(path or "/", service, data)
+def _store(store: SessionStore, profile: Profile, service: Service, places: Places) -> Found:
+    if store.place == "database":
+        return _database_store(profile, places)
+    if store.place == "redis":
+        return _redis_store(profile, places)
+    if store.place == "volume":
+        path = store.path or "/"
+        entry = holder(path, service.name, places.data)
         if entry is None:
-            return False, f"{path} inside the container: mount a volume there"
-        if entry.anonymous:
-            return False, f"{path} of {service.name}, {UNNAMED}"
-        return entry.coverage == "archive", f"{entry.kind} {entry.name}"
-    return False, "outside this host"
+            return Found(False, f"{path} inside the container", "mount a volume there")
+        return kept_data(entry, f"{path} of {service.name}")
+    said = next((e for e in places.outside if (e.profile, e.name) == (profile.name, store.outside)), None)
+    if said is not None:
+        return Found(said.covered, said.where, "" if said.covered else said.how)
+    return Found(False, "outside this host", "back it up where it is")
 
 
-def _holder(path: str, service: Service, data: Sequence[Data]) -> Data | None:
-    """Return what is mounted on a path of a service, or nearest above it."""
-    found = [
-        (len(target), entry)
-        for entry in data
-        for name, target in entry.mounts
-        if name == service.name and f"{path}/".startswith(target.rstrip("/") + "/")
-    ]
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+def _database_store(profile: Profile, places: Places) -> Found:
+    database = next((e for e in places.databases if profile.name in (e.profile, *e.sharers)), None)
+    if database is not None:
+        network = f" at {database.host}:{database.port}, over the network" if database.container is None else ""
+        return Found(True, f"database {database.name}{network}")
+    other = next((entry for entry in places.others if entry.profile == profile.name), None)
+    if other is None:
+        how = f"say in databases of the profile {profile.name} where it is"
+        return Found(False, "a database that was not found", how)
+    return kept_files(other, places.services, places.data)
 
 
-def _redis_store(profile: Profile, caches: Sequence[StackRedis], data: Sequence[Data]) -> tuple[bool, str]:
-    cache = next((entry for entry in caches if profile.name in entry.profiles), None)
+def _redis_store(profile: Profile, places: Places) -> Found:
+    cache = next((entry for entry in places.caches if profile.name in entry.profiles), None)
     if cache is None:
-        return False, "a Redis that was not found"
-    if cache.container is None:
-        return False, f"Redis at {cache.host}, outside this stack"
-    kept = next((entry for entry in data if entry.source == cache.volume and entry.coverage == "archive"), None)
-    if kept is None:
-        return False, f"Redis in container {cache.container.name}, whose /data is not on a volume: mount one"
-    if kept.anonymous:
-        return False, f"Redis in container {cache.container.name}, {UNNAMED}"
-    return True, f"Redis in volume {kept.name}"
+        return Found(False, "a Redis that was not found", f"say in redis of the profile {profile.name} where it is")
+    return kept_redis(cache, places.services, places.data)

@@ -24,6 +24,10 @@ XATTRS = ("--xattrs", "--xattrs-include=*", "--xattrs-exclude=security.selinux",
 # One line per message, whatever the file is called; clocks differ between hosts and that harms nothing.
 MESSAGES = ("--quoting-style=escape", "--warning=no-timestamp")
 
+# What happens to a directory that is in use.
+LIVE = ("--warning=no-file-changed", "--warning=no-file-removed", "--warning=no-file-shrank")
+VANISHED = "No such file or directory"
+
 # Tar begins its lines with the path that it was called by.
 PREFIX = re.compile(r"^\S*tar: ")
 SOCKET_IGNORED = "socket ignored"
@@ -42,38 +46,49 @@ class Complaints:
         return (*_about_sockets(self.sockets), *shortened(self.others))
 
 
-def create_stage(directory: str, name: str) -> Stage:
+def create_stage(directory: str, name: str, *, live: bool = False) -> Stage:
     """Return the stage that writes all of a directory to its standard output as a pax archive.
 
     Keeps hard links, holes, extended attributes, ACLs, FIFOs, devices, numeric owners and any name. The directory
     itself is the first member, ``./``. File systems that are mounted below the directory are entered, because the
     application sees them as part of its volume. Times of access and of status change are left out: they can't be
     restored. Exit code 1 is accepted: tar uses it for files that changed meanwhile, which is for the caller to judge
-    by ``complaints``.
+    by ``complaints``. ``live`` says that they will, and need not be named; then exit code 2 is accepted, too: tar uses
+    it for some names that are gone when their turn comes.
     """
-    return Stage(
-        name,
-        [
-            program("tar"),
-            "--create",
-            "--file=-",
-            f"--directory={directory}",
-            "--format=posix",
-            # The default puts the process ID into the names of the extended headers.
-            "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f",
-            # 64 KiB at a time: whole pages, and a sixth of the calls.
-            "--blocking-factor=128",
-            # Rotating disks read a directory's files faster in this order; others don't mind.
-            "--sort=inode",
-            "--sparse",
-            "--numeric-owner",
-            "--acls",
-            *XATTRS,
-            *MESSAGES,
-            ".",
-        ],
-        accept=frozenset({0, 1}),
-    )
+    # Rotating disks read a directory's files faster in this order; others don't mind.
+    accept = frozenset({0, 1, 2} if live else {0, 1})
+    return Stage(name, [*_create(directory, live), "--sort=inode", "."], accept=accept)
+
+
+def list_stage(directory: str, name: str, *, live: bool = False) -> Stage:
+    """Return the stage that writes those names of a directory that arrive at its standard input, as ``create_stage``.
+
+    Each name is followed by a NUL; directories come without what is in them. Exit code 2 is accepted: tar uses it for
+    names that are gone, too, which is for the caller to judge by ``complaints``.
+    """
+    names = ["--null", "--no-recursion", "--verbatim-files-from", "--files-from=-"]
+    return Stage(name, [*_create(directory, live), *names], accept=frozenset({0, 1, 2}))
+
+
+def _create(directory: str, live: bool) -> list[str]:
+    return [
+        program("tar"),
+        "--create",
+        "--file=-",
+        f"--directory={directory}",
+        "--format=posix",
+        # The default puts the process ID into the names of the extended headers.
+        "--pax-option=delete=atime,delete=ctime,exthdr.name=%d/PaxHeaders/%f",
+        # 64 KiB at a time: whole pages, and a sixth of the calls.
+        "--blocking-factor=128",
+        "--sparse",
+        "--numeric-owner",
+        "--acls",
+        *XATTRS,
+        *MESSAGES,
+        *(LIVE if live else ()),
+    ]
 
 
 def extract_stage(directory: str, name: str) -> Stage:
@@ -137,6 +152,11 @@ def complaints(stderr: str) -> Complaints:
         elif text and not text.startswith("Exiting with failure status"):
             others.append(text)
     return Complaints(tuple(sockets), tuple(others))
+
+
+def vanished(line: str) -> bool:
+    """Tell whether a complaint is about a name that was gone when its turn came."""
+    return line.endswith(f": {VANISHED}")
 
 
 def shortened(lines: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from ._errors import ArchiveError
 from ._files import CHUNK, write_all
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 BLOCK = 512
 ZEROS = bytes(BLOCK)
@@ -114,9 +114,12 @@ def check(
     allow_devices: bool = False,
     max_bytes: int | None = None,
     each: Callable[[int], None] | None = None,
+    deleted: Iterable[bytes] = (),
 ) -> Passed:
     """Read an archive to its end as ``pass_through`` does, for the sake of its verdict only."""
-    return pass_through(source, None, subject=subject, allow_devices=allow_devices, max_bytes=max_bytes, each=each)
+    return pass_through(
+        source, None, subject=subject, allow_devices=allow_devices, max_bytes=max_bytes, each=each, deleted=deleted
+    )
 
 
 def pass_through(
@@ -127,20 +130,66 @@ def pass_through(
     allow_devices: bool = False,
     max_bytes: int | None = None,
     each: Callable[[int], None] | None = None,
+    deleted: Iterable[bytes] = (),
 ) -> Passed:
     """Copy a tar stream from one descriptor to another and return what it held.
 
     A member is passed on only after all its headers were found good. Raises ArchiveError, which names ``subject`` and
     the member, for one that is not; TruncatedArchiveError when the stream ends early. ``each`` is called after every
-    member with the number of names so far, and may raise to stop early.
+    member with the number of names so far, and may raise to stop early. ``deleted`` are names that the archive must
+    hold and that do not count, because they are to be removed after an extraction.
     """
-    with open(os.devnull, "wb", buffering=0) as nowhere:
-        gate = _Gate(_Stream(source, nowhere.fileno() if sink is None else sink, subject), allow_devices, max_bytes)
-        while (member := gate.next()) is not None:
-            gate.admit(member)
-            if each is not None:
-                each(gate.entries)
-        return gate.passed()
+    passage = Passage(subject, allow_devices=allow_devices, max_bytes=max_bytes, each=each)
+    passage.pass_on(source, sink)
+    for path in deleted:
+        if not passage.forget(path):
+            raise ArchiveError(
+                f"{subject} does not fit its list of deleted names: it holds no {_shown(path)}.", member=_shown(path)
+            )
+    return passage.passed()
+
+
+class Passage:
+    """The way of one archive through the gate, in one part or in several.
+
+    Parts are tar streams of their own; what passed is one: of the blocks of zeros that end each of them, only those of
+    the last part pass. ``record`` is called with every name that was not there before, in its shortest form.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        *,
+        allow_devices: bool = False,
+        max_bytes: int | None = None,
+        each: Callable[[int], None] | None = None,
+        record: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._subject = subject
+        self._each = each
+        self._gate = _Gate(subject, allow_devices, max_bytes, record)
+
+    def pass_on(self, source: int, sink: int | None, *, last: bool = True) -> None:
+        """Copy one part from ``source`` to ``sink``, or read it only when that is None."""
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            gate = self._gate
+            gate.stream = _Stream(source, nowhere.fileno() if sink is None else sink, self._subject)
+            while (member := gate.next(last)) is not None:
+                gate.admit(member)
+                if self._each is not None:
+                    self._each(gate.entries)
+
+    def forget(self, path: bytes) -> bool:
+        """Count a name no longer, because it is deleted since; return whether it was there."""
+        return self._gate.forget(path)
+
+    def holds(self, path: bytes) -> int:
+        """Return what a name was last, one of A_FILE, A_DIRECTORY and ANOTHER; 0 when it did not come through."""
+        return self._gate.holds(path)
+
+    def passed(self) -> Passed:
+        """Return what went through so far."""
+        return self._gate.passed()
 
 
 class _Stream:
@@ -198,8 +247,17 @@ class _Stream:
 class _Gate:
     """The rules, and what must be remembered of earlier members to apply them."""
 
-    def __init__(self, stream: _Stream, allow_devices: bool, max_bytes: int | None) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        subject: str,
+        allow_devices: bool,
+        max_bytes: int | None,
+        record: Callable[[bytes], None] | None,
+    ) -> None:
+        # Every part of an archive arrives by one of its own.
+        self.stream: _Stream
+        self._subject = subject
+        self._record = record
         self._allow_devices = allow_devices
         self._max_bytes = max_bytes
         self._seen = _Seen()
@@ -225,16 +283,24 @@ class _Gate:
     def entries(self) -> int:
         return sum(self._counts)
 
-    def next(self) -> _Member | None:
-        """Read the headers of the next member; None at the end of the archive, once all of it was read."""
+    def forget(self, path: bytes) -> bool:
+        before = self._seen.remove(path)
+        self._counts[before] -= 1 if before else 0
+        return bool(before)
+
+    def holds(self, path: bytes) -> int:
+        return self._seen.get(path)
+
+    def next(self, last: bool) -> _Member | None:
+        """Read the headers of the next member; None at the end of the part, once all of it was read."""
         member = _Member()
         block = b""
         while True:
-            block = block or self._stream.read(BLOCK)
+            block = block or self.stream.read(BLOCK)
             if block == ZEROS:
                 if member.raw:
                     raise self._refusal("ends after an extended header")
-                self._finish()
+                self._finish(last)
                 return None
             self._check_sum(block)
             kind = block[156]
@@ -282,15 +348,16 @@ class _Gate:
         what = self._check_kind(member, kind, path, name)
         self._count(member, kind, path, what, size, name)
 
-        self._stream.write(b"".join(member.raw))
-        self._stream.forward((size + BLOCK - 1) // BLOCK * BLOCK)
+        self.stream.write(b"".join(member.raw))
+        self.stream.forward((size + BLOCK - 1) // BLOCK * BLOCK)
 
-    def _finish(self) -> None:
+    def _finish(self, last: bool) -> None:
         """Read what follows the first block of zeros: a second one, and nothing but more of them."""
-        if self._stream.read(BLOCK) != ZEROS:
+        if self.stream.read(BLOCK) != ZEROS:
             raise self._refusal("has data after a block of zeros, where it should end")
-        self._stream.write(ZEROS + ZEROS)
-        while rest := self._stream.read_rest():
+        if last:
+            self.stream.write(ZEROS + ZEROS)
+        while rest := self.stream.read_rest():
             if rest.count(0) != len(rest):
                 raise self._refusal("has data after its end")
 
@@ -301,7 +368,7 @@ class _Gate:
             raise self._refusal(f"has an extended header of {size} bytes")
         padded = (size + BLOCK - 1) // BLOCK * BLOCK
         # An archive can't end here, so one more block is there; every call less counts.
-        data = self._stream.read(padded + BLOCK)
+        data = self.stream.read(padded + BLOCK)
         member.raw += (header, data[:padded])
         return data[:size], data[padded:]
 
@@ -414,7 +481,7 @@ class _Gate:
             self._archived += size
             if self._max_bytes is not None and self._archived > self._max_bytes:
                 raise TooBigArchiveError(
-                    f"{self._stream.subject} is refused: it holds more than the {self._max_bytes} bytes allowed.",
+                    f"{self._subject} is refused: it holds more than the {self._max_bytes} bytes allowed.",
                     max_bytes=self._max_bytes,
                 )
             self._bytes += self._real_size(member, size, name)
@@ -425,6 +492,8 @@ class _Gate:
         if before:
             self._counts[before] -= 1
             self._duplicates += 1
+        elif self._record is not None:
+            self._record(path)
         self._counts[what] += 1
 
     def _size(self, member: _Member, name: bytes) -> int:
@@ -441,7 +510,7 @@ class _Gate:
                 raise self._refusal("mixes two formats of sparse files", name)
             more = member.header[482]
             while more:
-                block = self._stream.read(BLOCK)
+                block = self.stream.read(BLOCK)
                 member.raw.append(block)
                 if len(member.raw) * BLOCK > LONGEST_HEADER:
                     raise self._refusal("has too many holes", name)
@@ -495,8 +564,8 @@ class _Gate:
 
     def _refusal(self, why: str, name: bytes | None = None) -> ArchiveError:
         if name is None:
-            return ArchiveError(f"{self._stream.subject} {why}.")
-        return ArchiveError(f"{self._stream.subject} is refused: its member {_shown(name)} {why}.", member=_shown(name))
+            return ArchiveError(f"{self._subject} {why}.")
+        return ArchiveError(f"{self._subject} is refused: its member {_shown(name)} {why}.", member=_shown(name))
 
 
 class _Seen:
@@ -525,6 +594,15 @@ class _Seen:
             self._used += 1
             if self._used * 3 > len(self._slots) * 2:
                 self._grow()
+        return before
+
+    def remove(self, path: bytes) -> int:
+        """Forget a path; return what it was, 0 when it was not there."""
+        slot = self._slot(hash(path) & _HASH)
+        before = self._slots[slot] & 3
+        if before:
+            # The slot stays taken, so that others that were moved on by it are found.
+            self._slots[slot] &= ~3
         return before
 
     def _slot(self, mark: int) -> int:

@@ -75,27 +75,44 @@ def walk(directory: str) -> Iterator[Entry]:
                 yield Entry(entry.path[skip:], status)
 
 
+class Tally:
+    """Counts entries as they come."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys((stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK), 0)
+        self._others = 0
+        self._size = 0
+        self._linked: set[tuple[int, int]] = set()
+
+    def add(self, status: os.stat_result) -> int:
+        """Count an entry and return its kind, as in ``stat.S_IFMT``."""
+        kind = stat.S_IFMT(status.st_mode)
+        if kind not in self._counts:
+            self._others += 1
+            return kind
+        self._counts[kind] += 1
+        if kind == stat.S_IFREG and not (status.st_nlink > 1 and self._is_counted(status)):
+            self._size += status.st_size
+        return kind
+
+    def totals(self) -> Totals:
+        """Return what was counted so far."""
+        counts = self._counts
+        return Totals(counts[stat.S_IFREG], counts[stat.S_IFDIR], self._size, self._others, counts[stat.S_IFSOCK])
+
+    def _is_counted(self, status: os.stat_result) -> bool:
+        identity = (status.st_dev, status.st_ino)
+        known = identity in self._linked
+        self._linked.add(identity)
+        return known
+
+
 def scan(directory: str) -> Totals:
     """Count what is below a directory."""
-    files = directories = size = others = sockets = 0
-    linked: set[tuple[int, int]] = set()
+    tally = Tally()
     for _path, status in walk(directory):
-        kind = stat.S_IFMT(status.st_mode)
-        if kind == stat.S_IFREG:
-            files += 1
-            if status.st_nlink > 1:
-                identity = (status.st_dev, status.st_ino)
-                if identity in linked:
-                    continue
-                linked.add(identity)
-            size += status.st_size
-        elif kind == stat.S_IFDIR:
-            directories += 1
-        elif kind == stat.S_IFSOCK:
-            sockets += 1
-        else:
-            others += 1
-    return Totals(files, directories, size, others, sockets)
+        tally.add(status)
+    return tally.totals()
 
 
 def is_empty(directory: str) -> bool:

@@ -105,6 +105,14 @@ def mounts_below(directory: str) -> list[str]:
     return sorted(path for path in _mount_points() if path.startswith(start))
 
 
+def file_system(path: str) -> str:
+    """Return the type of the file system that a path is on, such as ``ext4`` or ``fuse.sshfs``."""
+    real = os.path.realpath(path)
+    # Of two at the same point, the later one hides the other.
+    above = [entry for entry in _mounts() if is_inside(real, entry[0])]
+    return max(enumerate(above), key=lambda pair: (len(pair[1][0]), pair[0]))[1][1]
+
+
 def is_inside(path: str, directory: str) -> bool:
     """Return whether a path is a directory or lies below it, symbolic links followed."""
     inner, outer = os.path.realpath(path), os.path.realpath(directory)
@@ -128,6 +136,17 @@ def _uses(container: Container, volume: str, directory: str) -> bool:
 
 
 def _mount_points() -> set[str]:
+    return {path for path, _type in _mounts()}
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """Return where file systems are mounted, each with its type."""
     with open(MOUNTS, "rb") as lines:
-        # Blanks and a few more characters of a path are written as \040 and the like.
-        return {os.fsdecode(ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), line.split(b" ")[4])) for line in lines}
+        return [_mount(line) for line in lines]
+
+
+def _mount(line: bytes) -> tuple[str, str]:
+    place, _dash, system = line.partition(b" - ")
+    # Blanks and a few more characters of a path are written as \040 and the like.
+    path = ESCAPE.sub(lambda found: bytes([int(found[1], 8)]), place.split(b" ")[4])
+    return os.fsdecode(path), os.fsdecode(system.split(b" ")[0])

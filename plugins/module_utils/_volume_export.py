@@ -4,36 +4,26 @@
 
 """Archive the content of a volume: ``plan`` only looks, ``apply`` only acts.
 
-    tar → gate → compressor → file
-                               ↑ hash
-
-The gate counts what really went into the archive, and proves that what we write is what we would accept. Standard
-library only. Private to this collection.
+Standard library only. Private to this collection.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import os
-import threading
 import typing as t
 from dataclasses import dataclass
 
+from ._archive_writer import ArchiveWriter, archive_file, free_bytes, no_space
 from ._compression import COMPRESSIONS, compress_stage
-from ._errors import ArchiveError, ProcessError, StackError, StoreError
-from ._files import Written, hash_following, partial_file
-from ._process import Alongside, Pipeline
+from ._errors import ArchiveError, StackError, StoreError
 from ._staging import leftovers
-from ._tar import Complaints, complaints, create_stage, shortened
-from ._tar_gate import Passed, TruncatedArchiveError, pass_through
+from ._tar import complaints, create_stage, shortened
 from ._tree import scan
 from ._volume_directory import is_inside, mounts_below, volume_directory
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ._engine import Engine
+    from ._tar import Complaints
 
 
 @dataclass(frozen=True)
@@ -116,12 +106,10 @@ def plan(request: Request, engine: Engine) -> Plan:
             volume=request.volume,
         )
     totals = scan(directory)
-    free = _free(request.archive)
+    free = free_bytes(request.archive)
     # What a compressor makes of it can't be known; without one, the content is the least that is needed.
     if free == 0 or (request.compression == "none" and totals.bytes > free):
-        raise StoreError(
-            _no_space(request.archive, f"volume {request.volume}", totals.bytes, free), archive=request.archive
-        )
+        raise no_space(request.archive, f"volume {request.volume}", totals.bytes)
     return Plan(request, directory, reason, totals.files, totals.directories, totals.bytes)
 
 
@@ -153,23 +141,13 @@ def export_directory(
     they were read, unless ``allow_changed``, which turns that into warnings; StoreError when the disk is full;
     ProcessError when tar or the compressor failed. Nothing is left over then.
     """
-    warnings = [
-        f"{path} is a mount point; what is mounted there is part of the archive" for path in mounts_below(source)
-    ]
-    try:
-        with partial_file(destination) as target:
-            try:
-                passed, written, said = _write(source, target, compression, level, subject, allow_changed)
-            except ProcessError as exc:
-                # A compressor that can't write says why, or not.
-                if os.strerror(errno.ENOSPC) not in str(exc) and os.fstatvfs(target).f_bavail > 0:
-                    raise
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), destination) from exc
-    except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = _free(destination)
-        raise StoreError(_no_space(destination, subject, scan(source).bytes, free), archive=destination) from exc
+    with archive_file(destination, subject, lambda: scan(source).bytes) as target:
+        writer = ArchiveWriter(target, compression=compression, level=level, subject=subject)
+        code, words = writer.part(create_stage(source, f"archive {subject}"), last=True)
+        said = complaints(words)
+        if code == 1 and not allow_changed:
+            raise changed(subject, said, "Stop or pause the services that write to it, or set allow_changed if")
+    passed, written = writer.passed(), writer.written()
     return Exported(
         size=written.size,
         sha256=written.sha256,
@@ -177,50 +155,23 @@ def export_directory(
         files=passed.files,
         directories=passed.directories,
         content_bytes=passed.bytes,
-        warnings=(*warnings, *said.warnings()),
+        warnings=(*nested(source), *said.warnings()),
     )
 
 
-def _write(
-    source: str, target: int, compression: str, level: int | None, subject: str, allow_changed: bool
-) -> tuple[Passed, Written, Complaints]:
-    passed: Passed | TruncatedArchiveError
-    with (
-        Pipeline([create_stage(source, f"archive {subject}")]) as tar,
-        _compressor(compression, level, target, subject) as (sink, hasher),
-    ):
-        try:
-            # What the volume holds is archived, devices too; whether they may be restored is asked on import.
-            passed = pass_through(tar.stdout.fileno(), sink, subject=f"The archive of {subject}", allow_devices=True)
-        except TruncatedArchiveError as exc:
-            # Tar has died: its own exit code and words say more, and are asked first.
-            passed = exc
-    if isinstance(passed, TruncatedArchiveError):
-        raise passed
-    said = complaints(tar.stderr[0])
-    if tar.returncodes[0] == 1 and not allow_changed:
-        raise ArchiveError(
-            f"{subject[:1].upper()}{subject[1:]} changed while it was archived, so nothing was kept: "
-            f"{'; '.join(shortened(said.others))}. Stop or pause the services that write to it, or set allow_changed "
-            "if single files may be torn.",
-            changed=list(shortened(said.others)),
-        )
-    return passed, hasher.result, said
+def nested(source: str) -> list[str]:
+    """Return a remark for every file system that is mounted below a directory."""
+    return [f"{path} is a mount point; what is mounted there is part of the archive" for path in mounts_below(source)]
 
 
-@contextlib.contextmanager
-def _compressor(
-    compression: str, level: int | None, target: int, subject: str
-) -> Iterator[tuple[int, Alongside[Written]]]:
-    """Yield a descriptor to write to; what is written there arrives at ``target``, compressed and hashed."""
-    stage = compress_stage(compression, f"compress the archive of {subject}", level)
-    ended = threading.Event()
-    with Alongside(lambda: hash_following(target, ended), ended.set) as hasher:
-        if stage is None:
-            yield target, hasher
-        else:
-            with Pipeline([stage], stdout=target) as compressor:
-                yield compressor.stdin.fileno(), hasher
+def changed(subject: str, said: Complaints, remedy: str) -> ArchiveError:
+    """Explain that files changed that were to stand still; ``remedy`` goes on with "single files may be torn"."""
+    lines = list(shortened(said.others))
+    return ArchiveError(
+        f"{subject[:1].upper()}{subject[1:]} changed while it was archived, so nothing was kept: {'; '.join(lines)}. "
+        f"{remedy} single files may be torn.",
+        changed=lines,
+    )
 
 
 def _check_place(archive: str, directory: str, volume: str) -> None:
@@ -245,23 +196,3 @@ def _check_place(archive: str, directory: str, volume: str) -> None:
 
 def _is_read_only(path: str) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-
-
-def _free(archive: str) -> int:
-    status = os.statvfs(os.path.dirname(archive) or ".")
-    return status.f_bavail * status.f_frsize
-
-
-def _no_space(archive: str, subject: str, content: int, free: int) -> str:
-    place = os.path.dirname(archive) or "."
-    status = os.statvfs(place)
-    # Some file systems make inodes as they need them and count none.
-    if status.f_files and not status.f_favail:
-        return (
-            f"There is no room for {archive}: the file system of {place} can hold no more files, its inodes are used "
-            "up. Remove files there, or choose another path."
-        )
-    return (
-        f"There is not enough space for {archive}: {subject} holds {content} bytes, which need up to as much when they "
-        f"do not compress, and {free} bytes are free in {place}. Free some, or choose another path."
-    )

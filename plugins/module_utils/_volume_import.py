@@ -4,55 +4,66 @@
 
 """Replace the content of a volume by that of an archive: ``plan`` only looks, ``apply`` only acts.
 
-    file → decompressor → gate → tar → staging directory → exchange
+    file → decompressor → gate → tar → staging directory → deletions → exchange
          ↘ hash
 
-The live directory is touched in the last step only, after everything was extracted, counted, verified and brought to
-disk. Standard library only. Private to this collection.
+The live directory is touched in the last step only, after everything was extracted, what its list names as deleted was
+removed, and the rest was counted, verified and brought to disk. Standard library only. Private to this collection.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import hashlib
 import os
 import tempfile
 import threading
 import typing as t
 from dataclasses import dataclass, field
 
-from ._compression import decompress_stage, detect
-from ._errors import ArchiveError, ProcessError, StackError, StoreError
-from ._files import CHUNK, Written, file_sha256
+from ._archive_reader import check_sha256, judged, plain
+from ._compression import detect
+from ._deletions import beside, opened
+from ._errors import ArchiveError, StackError
+from ._last_members import pass_last, survey
 from ._process import Alongside, Pipeline
 from ._staging import is_torn, leftovers, staging, sync, sync_until
 from ._tar import compare_stage, complaints, extract_stage
-from ._tar_gate import Passed, TooBigArchiveError, TruncatedArchiveError, check, pass_through
+from ._tar_gate import pass_through
 from ._tree import Totals, scan
 from ._volume_directory import has_quota, mounts_below, refuse_users, volume_directory
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from ._deletions import Deletions
     from ._engine import Engine
+    from ._files import Written
+    from ._last_members import Survey
+    from ._tar_gate import Passed
+
+NUMBERS_DIFFER = "they hold different numbers of files"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was put in place."""
+    """What was put in place; ``superseded`` and ``deleted`` count what the archive held besides."""
 
     size: int
     sha256: str
     files: int
     directories: int
     content_bytes: int
+    superseded: int
+    deleted: int
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
-    """The task parameters, after Ansible has checked their types; either ``volume`` or ``directory`` is the target."""
+    """The task parameters, after Ansible has checked their types; either ``volume`` or ``directory`` is the target.
+
+    ``deleted`` is the archive's list of deleted names; without it, one that lies beside the archive counts.
+    """
 
     volume: str
     archive: str
@@ -65,6 +76,8 @@ class Request:
     allow_devices: bool = False
     max_bytes: int | None = None
     directory: str | None = None
+    deleted: str | None = None
+    deleted_sha256: str | None = None
 
     @property
     def target(self) -> str:
@@ -117,7 +130,11 @@ def plan(request: Request, engine: Engine) -> Plan:
         )
     before = _content(directory)
     torn = is_torn(directory)
-    difference = "an interrupted import left it torn" if torn else _difference(request, directory, before)
+    with _deletions(request.archive, request.deleted, request.deleted_sha256) as deletions:
+        if torn:
+            difference: str | None = "an interrupted import left it torn"
+        else:
+            difference = _difference(request, directory, before, deletions)
     if difference is None:
         return Plan(request, None, directory, True, before)
     refuse_users(engine, request.target, request.volume, directory)
@@ -149,10 +166,13 @@ def rehearse(wanted: Plan) -> Imported:
     """Read all of the archive as ``apply`` would, and return what ``apply`` would return. Changes nothing."""
     request = wanted.request
     free = None if wanted.directory is None else _free(wanted.directory)
-    with _judged(request.archive, request.sha256, request.max_bytes, free) as limit:
-        with _plain(request.archive) as (source, reader):
-            passed = check(source, subject=request.archive, allow_devices=request.allow_devices, max_bytes=limit)
-        return _imported(request.archive, passed, reader.result, request.sha256, request.files)
+    with (
+        _deletions(request.archive, request.deleted, request.deleted_sha256) as deletions,
+        judged(request.archive, request.sha256, request.max_bytes, free) as limit,
+    ):
+        found, read = _surveyed(request, deletions, limit)
+        _check_expected(request.archive, found.passed, read, request.sha256, request.files, deletions)
+    return _imported(found.passed, found.content_bytes, read, deletions)
 
 
 def apply(wanted: Plan, engine: Engine) -> Imported:
@@ -166,6 +186,8 @@ def apply(wanted: Plan, engine: Engine) -> Imported:
             live,
             sha256=request.sha256,
             files=request.files,
+            deleted=request.deleted,
+            deleted_sha256=request.deleted_sha256,
             allow_devices=request.allow_devices,
             max_bytes=request.max_bytes,
             may_exchange=wanted.may_exchange,
@@ -200,6 +222,8 @@ def import_directory(
     *,
     sha256: str | None = None,
     files: int | None = None,
+    deleted: str | None = None,
+    deleted_sha256: str | None = None,
     allow_devices: bool = False,
     max_bytes: int | None = None,
     may_exchange: bool = True,
@@ -208,60 +232,99 @@ def import_directory(
     """Replace all content of a directory by that of an archive, or leave it as it is.
 
     ``sha256`` and ``files``, where given, must be those of the archive; ``max_bytes`` limits its content, and so does
-    the free space. ``before_exchange`` is called at the last moment and may raise. Raises ArchiveError for an archive
-    that is damaged, hostile, too big or not the expected one; ProcessError when tar failed; StoreError when another
-    import into the directory is running or the disk is full. What a dead import left behind is cleared up first.
+    the free space. What ``deleted`` lists, or else the list beside the archive, is not put in place. At the last moment
+    ``before_exchange`` is called and may raise. Raises ArchiveError for an archive or a list that is damaged, hostile,
+    too big or not the expected one; ProcessError when tar failed; StoreError when another import into the directory is
+    running or the disk is full. What a dead import left behind is cleared up first.
     """
-    with staging(target, may_exchange=may_exchange) as staged:
-        with _judged(archive, sha256, max_bytes, _free(staged.base)) as limit:
-            passed, read, warnings = _extract(archive, staged.directory, allow_devices, limit)
-            imported = _imported(archive, passed, read, sha256, files, warnings)
-            _check_extracted(archive, passed, scan(staged.directory))
+    with (
+        _deletions(archive, deleted, deleted_sha256) as deletions,
+        staging(target, may_exchange=may_exchange) as staged,
+    ):
+        with judged(archive, sha256, max_bytes, _free(staged.base)) as limit:
+            passed, read, warnings = _extract(archive, staged.directory, allow_devices, limit, deletions)
+            _check_expected(archive, passed, read, sha256, files, deletions)
+            deletions.remove(staged.directory)
+            extracted = scan(staged.directory)
+            _check_extracted(archive, passed, extracted)
         if not passed.root:
             staged.inherit()
         sync(staged.base)
         before_exchange()
         staged.take_place()
-    return imported
+    return _imported(passed, extracted.bytes, read, deletions, warnings)
 
 
 def _extract(
-    archive: str, directory: str, allow_devices: bool, limit: int | None
+    archive: str, directory: str, allow_devices: bool, limit: int | None, deletions: Deletions
 ) -> tuple[Passed, Written, tuple[str, ...]]:
     ended = threading.Event()
     with (
-        _plain(archive) as (source, reader),
+        plain(archive) as (source, reader),
         Alongside(lambda: sync_until(directory, ended), ended.set),
         Pipeline([extract_stage(directory, f"extract {archive}")]) as tar,
     ):
-        passed = pass_through(source, tar.stdin.fileno(), subject=archive, allow_devices=allow_devices, max_bytes=limit)
+        passed = pass_through(
+            source,
+            tar.stdin.fileno(),
+            subject=archive,
+            allow_devices=allow_devices,
+            max_bytes=limit,
+            deleted=deletions,
+        )
     return passed, reader.result, complaints(tar.stderr[0]).warnings()
 
 
-def _difference(request: Request, directory: str, before: Totals) -> str | None:
+def _difference(request: Request, directory: str, before: Totals, deletions: Deletions) -> str | None:
     """Return the first difference between an archive and a directory; None when there is none.
 
-    Reads no further than that. Compares what ``compare_stage`` does, and the numbers of entries.
+    Reads no further than that, unless the archive may hold what an extraction does not leave: then the comparison has
+    to know first which members count.
+    """
+    if request.files not in (None, before.files):
+        return NUMBERS_DIFFER
+    difference = None
+    if deletions.count == 0:
+        difference = _compared(request, directory, before, deletions)
+        if difference in (None, NUMBERS_DIFFER):
+            return difference
+    try:
+        with judged(request.archive, request.sha256, request.max_bytes, None) as limit:
+            found, _read = _surveyed(request, deletions, limit, most=before.entries + deletions.count)
+    except _DifferentError:
+        return NUMBERS_DIFFER
+    # The directory itself may have come twice, too, which is no superseded name.
+    return difference if all(found.last) else _compared(request, directory, before, deletions, found.last)
+
+
+def _compared(
+    request: Request, directory: str, before: Totals, deletions: Deletions, last: Sequence[int] = ()
+) -> str | None:
+    """Return the first difference between the members of an archive that count and a directory.
+
+    Without a survey, all of them count. Compares what ``compare_stage`` does, and the numbers of entries.
     """
     with tempfile.TemporaryFile() as found:
 
         def stop_early(entries: int) -> None:
-            if entries > before.entries or os.fstat(found.fileno()).st_size:
+            if entries > before.entries + deletions.count or os.fstat(found.fileno()).st_size:
                 raise _DifferentError
 
         stage = compare_stage(directory, f"compare {request.archive} with volume {request.volume}")
         try:
-            with _judged(request.archive, request.sha256, request.max_bytes, None) as limit:
-                with _plain(request.archive) as (source, reader), Pipeline([stage], stdout=found.fileno()) as tar:
-                    passed = pass_through(
+            with judged(request.archive, request.sha256, request.max_bytes, None) as limit:
+                with plain(request.archive) as (source, reader), Pipeline([stage], stdout=found.fileno()) as tar:
+                    passed = pass_last(
                         source,
                         tar.stdin.fileno(),
                         subject=request.archive,
                         allow_devices=request.allow_devices,
                         max_bytes=limit,
                         each=stop_early,
+                        deletions=deletions,
+                        last=last,
                     )
-                _imported(request.archive, passed, reader.result, request.sha256, request.files)
+                _check_expected(request.archive, passed, reader.result, request.sha256, request.files, deletions)
         except (_DifferentError, BrokenPipeError):
             # A broken pipe: tar met something that it can't compare, and gave up.
             pass
@@ -270,124 +333,88 @@ def _difference(request: Request, directory: str, before: Totals) -> str | None:
                 return None
         found.seek(0)
         line = found.readline().decode(errors="backslashreplace").strip()
-    return line or "they hold different numbers of files"
+    return line or NUMBERS_DIFFER
+
+
+def _surveyed(
+    request: Request, deletions: Deletions, limit: int | None, most: int | None = None
+) -> tuple[Survey, Written]:
+    """Read all of an archive; raise _DifferentError once it holds more names than ``most``."""
+
+    def stop_early(entries: int) -> None:
+        if most is not None and entries > most:
+            raise _DifferentError
+
+    with plain(request.archive) as (source, reader):
+        found = survey(
+            source,
+            subject=request.archive,
+            allow_devices=request.allow_devices,
+            max_bytes=limit,
+            each=stop_early,
+            deletions=deletions,
+        )
+    return found, reader.result
 
 
 @contextlib.contextmanager
-def _plain(archive: str) -> Iterator[tuple[int, Alongside[Written]]]:
-    """Yield a descriptor that reads the tar stream of an archive, and who hashes the archive meanwhile.
-
-    Raises ArchiveError when the archive can't be decompressed.
-    """
-    stage = decompress_stage(detect(archive), f"decompress {archive}")
-    stopped = threading.Event()
-    truncated = None
-    failed_elsewhere = False
-    with open(archive, "rb", buffering=0) as stream, Alongside(lambda: _hash(archive, stopped), lambda: None) as hasher:
-        try:
-            if stage is None:
-                yield stream.fileno(), hasher
-                return
-            with Pipeline([stage], stdin=stream.fileno()) as decompressor:
-                try:
-                    yield decompressor.stdout.fileno(), hasher
-                except TruncatedArchiveError as exc:
-                    # Perhaps the decompressor has failed: its exit code and words say more, and are asked first.
-                    truncated = exc
-                except ProcessError:
-                    failed_elsewhere = True
-                    raise
-        except ProcessError as exc:
-            stopped.set()
-            if failed_elsewhere or stage is None:
-                raise
-            raise ArchiveError(f"{archive} is damaged. {exc}", archive=archive) from exc
-        except BaseException:
-            stopped.set()
-            raise
-    if truncated is not None:
-        raise truncated
-
-
-def _hash(archive: str, stopped: threading.Event) -> Written:
-    """Return size and checksum of an archive, or of some of it when nobody wants to know any more."""
-    digest = hashlib.sha256()
-    size = 0
-    buffer = bytearray(CHUNK)
-    view = memoryview(buffer)
-    with open(archive, "rb", buffering=0) as stream:
-        while count := stream.readinto(buffer):
-            if stopped.is_set():
-                break
-            digest.update(view[:count])
-            size += count
-    return Written(size, digest.hexdigest())
-
-
-@contextlib.contextmanager
-def _judged(archive: str, sha256: str | None, max_bytes: int | None, free: int | None) -> Iterator[int | None]:
-    """Yield how much content is allowed; make errors inside the block say what is really wrong with the archive."""
-    limits = [limit for limit in (max_bytes, free) if limit is not None]
-    try:
-        yield min(limits, default=None)
-    except ArchiveError as exc:
-        if sha256 is not None:
-            # Whatever was found there, an archive that is not the expected one is the reason.
-            _check_sha256(archive, file_sha256(archive), sha256, also=str(exc))
-        if isinstance(exc, TooBigArchiveError) and min(limits) != max_bytes:
-            raise _no_space(archive, free) from exc
-        raise
-    except ProcessError as exc:
-        if os.strerror(errno.ENOSPC) in str(exc) or os.strerror(errno.EDQUOT) in str(exc):
-            raise _no_space(archive, free) from exc
-        raise
+def _deletions(archive: str, path: str | None, sha256: str | None) -> Iterator[Deletions]:
+    """Open the list of deleted names of an archive: the one given, or the one that lies beside it."""
+    path = path or beside(archive)
+    if path is None and sha256 is not None:
+        raise ArchiveError(
+            f"The list of deleted names of {archive} is expected to have SHA-256 {sha256}, and does not lie beside the "
+            "archive. Put it there, or set deleted.",
+            archive=archive,
+        )
+    with opened(path, sha256) as deletions:
+        yield deletions
 
 
 def _imported(
-    archive: str,
-    passed: Passed,
-    read: Written,
-    sha256: str | None,
-    files: int | None,
-    warnings: tuple[str, ...] = (),
+    passed: Passed, content_bytes: int, read: Written, deletions: Deletions, warnings: tuple[str, ...] = ()
 ) -> Imported:
-    """Return what passed the gate; raise ArchiveError when it is not what was expected."""
-    if sha256 is not None:
-        _check_sha256(archive, read, sha256)
-    if files is not None and passed.files != files:
-        raise ArchiveError(
-            f"{archive} is not the expected archive: it holds {passed.files} files, and should hold {files}.",
-            archive=archive,
-        )
     return Imported(
         size=read.size,
         sha256=read.sha256,
         files=passed.files,
         directories=passed.directories,
-        content_bytes=passed.bytes,
+        content_bytes=content_bytes,
+        superseded=passed.duplicates,
+        deleted=deletions.count,
         warnings=warnings,
     )
 
 
-def _check_sha256(archive: str, read: Written, expected: str, also: str = "") -> None:
-    if read.sha256 != expected.strip().lower():
+def _check_expected(
+    archive: str, passed: Passed, read: Written, sha256: str | None, files: int | None, deletions: Deletions
+) -> None:
+    """Raise ArchiveError when what passed the gate is not what was expected."""
+    if sha256 is not None:
+        check_sha256(archive, read, sha256)
+    if files is not None and passed.files != files:
+        missing = passed.files > files and deletions.count == 0
         raise ArchiveError(
-            f"{archive} is damaged or not the expected archive: its SHA-256 is {read.sha256}, and should be "
-            f"{expected}. Use another backup.{' ' if also else ''}{also}",
+            f"{archive} is not the expected archive: it holds {passed.files} files, and should hold {files}."
+            f"{' Does its list of deleted names lie beside it?' if missing else ''}",
             archive=archive,
-            sha256=read.sha256,
         )
 
 
 def _check_extracted(archive: str, passed: Passed, extracted: Totals) -> None:
     """Count what arrived on disk: a file system that folds names would silently lose files."""
-    # Members that came twice may have replaced whole directories.
-    if passed.duplicates == 0 and passed.entries != extracted.entries:
+    held = (passed.files, passed.directories, passed.others)
+    arrived = (extracted.files, extracted.directories, extracted.others)
+    if held != arrived:
         raise ArchiveError(
-            f"{archive} holds {passed.entries} entries, of which {extracted.entries} arrived on disk. Does the file "
-            "system tell upper and lower case apart?",
+            f"{archive} holds {_counted(held)}, of which {_counted(arrived)} arrived on disk. Does the file system "
+            "tell upper and lower case apart?",
             archive=archive,
         )
+
+
+def _counted(numbers: tuple[int, int, int]) -> str:
+    return "{} files, {} directories and {} other entries".format(*numbers)
 
 
 def _content(directory: str) -> Totals:
@@ -403,14 +430,6 @@ def _content(directory: str) -> Totals:
             sockets=total.sockets - left.sockets,
         )
     return total
-
-
-def _no_space(archive: str, free: int | None) -> StoreError:
-    return StoreError(
-        f"There is not enough space to extract {archive}: {free} bytes are free where the volume lies, and the old and "
-        "the new content must fit there at the same time. Free some. The old content is untouched.",
-        archive=archive,
-    )
 
 
 def _free(directory: str) -> int:

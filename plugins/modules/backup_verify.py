@@ -31,7 +31,8 @@ options:
   level:
     description:
       - V(quick) checks the manifest, and that every artifact is there with its size.
-      - V(full) also reads all artifacts, compares their checksums, decompresses them and walks through the archives.
+      - V(full) also reads all artifacts, compares their checksums, decompresses them and walks through the archives
+        and through their lists of deleted names.
     type: str
     choices: [quick, full]
     default: full

@@ -123,6 +123,15 @@ volumes:
     sha256:
       description: Checksum of the archive.
       type: str
+    archived_files:
+      description: How many files a restore leaves in it.
+      type: int
+    deleted:
+      description: Path of the list of names that the archive holds and that were deleted before the cut. Null without.
+      type: str
+    deleted_sha256:
+      description: Checksum of that list.
+      type: str
 data_volumes:
   description: Volumes that hold the files of database servers; their databases are restored from dumps.
   returned: success

@@ -13,7 +13,11 @@ author:
   - crm.continuity contributors (@crm-continuity)
 description:
   - Captures the volumes, PostgreSQL databases, Redis data and configuration of one compose project at one instant.
-  - Services that write stand still while the volumes are archived. Databases are never stopped.
+  - Volumes are archived while the services run. Then those that write stand still for a moment, in which a snapshot of
+    every database is taken and what has changed in the volumes since is archived, too. So how long they stand still
+    does not depend on how much there is. PostgreSQL is never stopped.
+  - A service is paused through the freezer of its control group, where the host lets us, which leaves its health alone.
+    A watchdog on the host thaws everything when this module dies or takes too long.
   - Everything that can be wrong is looked for before a service is touched.
   - The backup appears under its name only when it is complete. Whatever happens, what ran before runs afterwards.
 extends_documentation_fragment:
@@ -62,6 +66,28 @@ options:
       - The values are V(pause), V(stop) and V(none).
     type: dict
     default: {}
+  freeze_budget:
+    description:
+      - Seconds that the cut may take while services stand still.
+        A backup that takes longer is good, and says so in RV(remarks).
+      - The time that a service needs to stop and to start is its own affair and does not count.
+    type: float
+    default: 1
+  freeze_timeout:
+    description:
+      - Seconds after the beginning of the freeze when everything is thawed, whatever happens. The backup fails then.
+    type: float
+    default: 300
+  health_timeout:
+    description: Seconds to wait, after the cut, for services to be healthy that were so before.
+    type: float
+    default: 120
+  metrics_directory:
+    description:
+      - Directory of the textfile collector of the Prometheus node exporter, which receives the file
+        C(crm_backup_<stack>.prom), also when the backup fails. Nothing is written where there is no such directory.
+    type: path
+    default: /var/lib/prometheus/node-exporter
   require_session:
     description: Whether to fail when a part of the WhatsApp session is outside the backup.
     type: bool
@@ -123,10 +149,30 @@ rows:
   description: Number of rows in the dumps.
   returned: when not in check mode
   type: int
+metrics:
+  description: Where the metrics for Prometheus were written, null where they were not.
+  returned: when not in check mode
+  type: str
 frozen_seconds:
-  description: How long services stood still.
+  description: How long services stood still, from the first that did until the last that went on.
   returned: when not in check mode
   type: float
+frozen:
+  description: How long each service stood still.
+  returned: when not in check mode
+  type: list
+  elements: dict
+  contains:
+    service:
+      description: Name of the compose service.
+      type: str
+    mode:
+      description: V(pause) or V(stop).
+      type: str
+    seconds:
+      description: How long it stood still.
+      type: float
+  sample: [{service: chatwoot, mode: pause, seconds: 0.21}]
 """
 
 import functools
@@ -136,9 +182,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
 from ..module_utils._freeze import MODES
+from ..module_utils._metrics import DEFAULT_DIRECTORY
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
 from ..module_utils._stack import Request as StackRequest
-from ..module_utils._stack_backup import Request, names, plan, summary, take
+from ..module_utils._stack_backup import (
+    FREEZE_BUDGET,
+    FREEZE_TIMEOUT,
+    HEALTH_TIMEOUT,
+    Request,
+    names,
+    plan,
+    summary,
+    take,
+)
 from ..module_utils._version import VERSION
 
 
@@ -152,6 +208,10 @@ def main() -> None:
             "compression": {"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
             "level": {"type": "int"},
             "freeze": {"type": "dict", "default": {}},
+            "freeze_budget": {"type": "float", "default": FREEZE_BUDGET},
+            "freeze_timeout": {"type": "float", "default": FREEZE_TIMEOUT},
+            "health_timeout": {"type": "float", "default": HEALTH_TIMEOUT},
+            "metrics_directory": {"type": "path", "default": DEFAULT_DIRECTORY},
             "require_session": {"type": "bool", "default": True},
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
@@ -159,6 +219,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    for limit in ("freeze_timeout", "health_timeout", "freeze_budget"):
+        if module.params[limit] <= 0:
+            module.fail_json(msg=f"{limit} is {module.params[limit]}: it has to be more than 0 seconds.")
     for service, mode in module.params["freeze"].items():
         if mode not in MODES:
             module.fail_json(msg=f"freeze: {service} cannot be frozen by {mode!r}; it is one of {', '.join(MODES)}.")
@@ -175,6 +238,10 @@ def main() -> None:
         freeze=module.params["freeze"],
         require_session=module.params["require_session"],
         version=VERSION,
+        freeze_budget=module.params["freeze_budget"],
+        freeze_timeout=module.params["freeze_timeout"],
+        health_timeout=module.params["health_timeout"],
+        metrics_directory=module.params["metrics_directory"],
     )
     with reported_by(module):
         profiles = load_profiles(module)

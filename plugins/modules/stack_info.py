@@ -13,7 +13,9 @@ author:
   - crm.continuity contributors (@crm-continuity)
 description:
   - Finds compose projects by their labels, and recognises the CRM in them by image and profile.
-  - Tells for each its services, volumes, databases, Redis, where the WhatsApp session is, and what a backup covers.
+  - Tells for each its services, volumes, databases, Redis, where the WhatsApp session is, what lies outside, and what a
+    backup covers.
+  - Reads the env file that an application itself reads inside its running container, where the profile names one.
   - Returns no secret, only the names of those that are set.
 extends_documentation_fragment:
   - crm.continuity._attributes
@@ -46,6 +48,7 @@ options:
   details:
     description:
       - Whether to measure the volumes and to ask PostgreSQL and Redis about themselves.
+      - Only then are databases found that no profile names.
       - One that does not answer is described with an C(error).
     type: bool
     default: true
@@ -100,14 +103,16 @@ stacks:
     volumes:
       description:
         - Volumes and bound data directories.
-        - Each has name, kind, driver, mountpoint, labels, mounts, coverage and note.
+        - Each has name, kind, driver, mountpoint, labels, mounts, coverage, note and same_image.
         - The coverage is V(archive), V(dump), V(none) or V(unreadable).
+        - With same_image the content fits only the image that wrote it, such as the files of a database server.
         - With O(details=true) also files and bytes.
       type: list
       elements: dict
     databases:
       description:
         - PostgreSQL databases, each with name, profile, host, port, user, schema, container and service.
+        - The profile is null for one that no profile names, but that is on a server of the stack.
         - With O(details=true) also server_version, encoding, collate, extensions, size and schema_version, or error.
       type: list
       elements: dict
@@ -117,15 +122,23 @@ stacks:
         - With O(details=true) also version and appendonly, or error.
       type: list
       elements: dict
+    outside:
+      description:
+        - What is kept outside the stack's volumes and containers, such as attachments in object storage or a managed
+          database.
+        - Each has profile, name, covered, where, and how it is covered or could be.
+      type: list
+      elements: dict
     session:
-      description: The parts of the WhatsApp session, each with profile, rule, holds, place, covered and where.
+      description:
+        - The parts of the WhatsApp session, each with profile, rule, holds, place, covered, where, and how to cover it.
       type: list
       elements: dict
     secrets:
       description: Names of the secrets that belong to the data and are set, by profile.
       type: dict
     warnings:
-      description: What was found and will not be covered.
+      description: What was found and a backup would not cover, or not as one may expect.
       type: list
       elements: str
 """
@@ -136,7 +149,8 @@ from ..module_utils._engine import connect
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
 from ..module_utils._stack import Request
 from ..module_utils._stack_find import find
-from ..module_utils._stack_info import add_details, describe
+from ..module_utils._stack_info import describe
+from ..module_utils._stack_other_databases import describe_in_detail
 
 
 def main() -> None:
@@ -165,12 +179,10 @@ def main() -> None:
     with reported_by(module):
         profiles = load_profiles(module)
         engine = connect(module.params["docker_host"], module.params["docker_timeout"])
-        described = []
-        for stack in find(engine, profiles, requests):
-            entry = describe(engine, stack)
-            if module.params["details"]:
-                add_details(engine, stack, entry)
-            described.append(entry)
+        described = [
+            describe_in_detail(engine, stack) if module.params["details"] else describe(engine, stack)
+            for stack in find(engine, profiles, requests)
+        ]
     module.exit_json(changed=False, stacks=described)
 
 

@@ -18,8 +18,10 @@ description:
     is as it was. What an interrupted run left behind is cleared up by the next one.
   - Restores owners, modes, times, hard links, sparse files, extended attributes, ACLs and FIFOs. The directory of the
     volume gets owner and mode from the archive, where they are in it.
+  - An archive that was begun while the applications were running may hold files that were deleted before the backup's
+    cut. They are named in a list, see O(deleted), and are not put in place.
   - Refuses an archive with names or links that lead out of the volume, with device nodes, with more content than is
-    allowed or fits, and a damaged one.
+    allowed or fits, and a damaged one; also a list of deleted names that does not belong to the archive.
   - Refuses a volume that a running container uses.
 extends_documentation_fragment:
   - crm.continuity._attributes
@@ -28,7 +30,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    details: Reads all of the archive, so that a damaged or hostile one fails in check mode too.
+    details: Reads all of the archive and of its list, so that a damaged or hostile one fails in check mode too.
   diff_mode:
     support: full
     details: Shows the numbers of files, directories and bytes.
@@ -38,6 +40,7 @@ attributes:
       - A volume that equals the archive is left alone. Compared are the numbers of entries, and of each its name, type,
         mode, owner, time of modification, size, content and link target.
       - Extended attributes and ACLs are not compared.
+      - Of a name that the archive holds several times, the last one is compared; deleted ones have to be absent.
 options:
   volume:
     description: Name of the volume. It must be of the driver V(local).
@@ -53,8 +56,20 @@ options:
     description: Checksum that the archive must have. It is verified before the volume is touched.
     type: str
   files:
-    description: Number of files that the archive must hold, as returned by M(crm.continuity.volume_export).
+    description:
+      - Number of files that the archive must hold, as returned by M(crm.continuity.volume_export).
+      - A name that it holds several times counts once, and a deleted one not at all.
     type: int
+  deleted:
+    description:
+      - Path of the list of names that are in the archive and were deleted before the backup's cut. Each begins with
+        V(./) and ends with a NUL.
+      - Without it, the list is taken that lies beside the archive. For V(volumes/NAME.tar.zst), that is
+        V(volumes/NAME.deleted).
+    type: path
+  deleted_sha256:
+    description: Checksum that the list of deleted names must have.
+    type: str
   replace:
     description:
       - Whether the content of a volume that is not empty may be replaced.
@@ -143,6 +158,16 @@ content_bytes:
   returned: changed
   type: int
   sample: 1999992041
+superseded:
+  description: How many members of the archive were replaced by later ones of the same name.
+  returned: changed
+  type: int
+  sample: 158
+deleted:
+  description: How many names of the archive were not put in place because they are on its list of deleted names.
+  returned: changed
+  type: int
+  sample: 12
 size:
   description: Size of the archive in bytes.
   returned: changed
@@ -173,6 +198,8 @@ def main() -> None:
             "archive": {"type": "path", "required": True},
             "sha256": {"type": "str"},
             "files": {"type": "int"},
+            "deleted": {"type": "path"},
+            "deleted_sha256": {"type": "str"},
             "replace": {"type": "bool", "default": False},
             "create": {"type": "bool", "default": True},
             "labels": {"type": "dict", "default": {}},
@@ -191,6 +218,8 @@ def main() -> None:
         archive=module.params["archive"],
         sha256=module.params["sha256"],
         files=module.params["files"],
+        deleted=module.params["deleted"],
+        deleted_sha256=module.params["deleted_sha256"],
         replace=module.params["replace"],
         create=module.params["create"],
         labels={key: str(value) for key, value in module.params["labels"].items()},

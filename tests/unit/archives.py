@@ -2,15 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tar archives made by hand, block by block, for what no honest program writes; and trees that are hard to archive."""
+"""Tar archives made by hand, block by block, for what no honest program writes; trees that are hard to archive; and
+archives of two passes, made with stock tools.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+import subprocess
 import typing as t
 from pathlib import Path
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
 
 END = bytes(1024)
 USTAR = b"ustar\x0000"
@@ -117,6 +124,91 @@ def make_tree(root: Path) -> None:
         stream.truncate(1 << 20)
     os.utime(root / "plain", ns=(1_600_000_000_123_456_789, 1_600_000_000_123_456_789))
     os.utime(root / "deep", ns=(1_500_000_000_000_000_001, 1_500_000_000_000_000_001))
+
+
+def change_tree(root: Path) -> None:
+    """Let a tree of ``make_tree`` live on: with what is changed, replaced, new and gone, several kinds of each."""
+    with open(root / "plain", "ab") as stream:
+        stream.write(b"more")
+    (root / "-dash").unlink()
+    (root / "-dash").write_text("another file of the same name")
+    (root / "upward").unlink()
+    (root / "upward").write_text("no link any more")
+    (root / "empty file").unlink()
+    (root / "empty file").mkdir()
+    (root / "empty file" / "no longer").touch()
+    (root / "dangling").unlink()
+    (root / "dangling").symlink_to("elsewhere")
+    (root / "empty directory").chmod(0o700)
+    (root / "empty directory" / "new").write_text("new")
+    (root / "new" / "directory").mkdir(parents=True)
+    (root / "new" / "link").symlink_to("/app/storage")
+    for name in (" blank ", "new\nline", "absolute", "fifo", "only a hole"):
+        (root / name).unlink()
+    os.unlink(os.path.join(os.fsencode(root), b"latin-\xe9\xff"))
+    shutil.rmtree(root / "deep" / ("x" * 60) / ("x" * 60))
+    (root / "deep" / ("x" * 60) / "instead").touch()
+    os.utime(root / "deep" / ("x" * 60), ns=(1_400_000_000_000_000_001, 1_400_000_000_000_000_001))
+
+
+# Commands that make one frame or member of what they read.
+COMPRESSORS = {"zstd": ["zstd", "-q"], "gzip": ["gzip", "-n"], "none": ["cat"]}
+
+
+def archive_twice(root: Path, archive: Path, change: Callable[[Path], None], compression: str = "zstd") -> int:
+    """Archive a directory, change it, and append what changed; write the list of what is gone beside the archive.
+
+    Returns where in the archive the second pass begins.
+    """
+    before = _names(root)
+    first = _tar(root, before)
+    change(root)
+    after = _names(root)
+    # Every pass ends with two blocks of zeros, and only the last ones may stay.
+    second = _tar(root, {name: status for name, status in after.items() if before.get(name) != status})
+    parts = (first[: -len(END)], second)
+    done = [subprocess.run(COMPRESSORS[compression], input=part, capture_output=True, check=True) for part in parts]
+    archive.write_bytes(b"".join(one.stdout for one in done))
+    gone = sorted(before.keys() - after.keys())
+    if gone:
+        Path(str(archive).split(".tar", maxsplit=1)[0] + ".deleted").write_bytes(listed(*gone))
+    return len(done[0].stdout)
+
+
+def listed(*names: bytes) -> bytes:
+    """Return a list of deleted names."""
+    return b"".join(b"./%b\0" % name for name in names)
+
+
+def _names(root: Path) -> dict[bytes, tuple[int, ...]]:
+    """Return every name of a tree, that of the root empty, with what tells that it changed."""
+    top = os.fsencode(root)
+    paths = [top]
+    for parent, directories, files in os.walk(top):
+        paths += [os.path.join(parent, name) for name in (*directories, *files)]
+    found = {}
+    for path in paths:
+        status = os.lstat(path)
+        found[path[len(top) + 1 :]] = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+    return found
+
+
+def _tar(root: Path, names: t.Iterable[bytes]) -> bytes:
+    argv = [
+        "tar",
+        f"--directory={root}",
+        "--create",
+        "--format=posix",
+        "--blocking-factor=1",
+        "--sparse",
+        "--xattrs",
+        "--acls",
+        "--no-recursion",
+        "--null",
+        "--verbatim-files-from",
+        "--files-from=-",
+    ]
+    return subprocess.run(argv, input=listed(*names), capture_output=True, check=True).stdout
 
 
 def bind_socket(path: Path) -> None:

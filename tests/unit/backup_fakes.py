@@ -14,10 +14,17 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 import typing as t
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.crm.continuity.plugins.module_utils import _database_dump, _database_globals, _stack_info
+from ansible_collections.crm.continuity.plugins.module_utils import (
+    _capture_databases,
+    _database_dump,
+    _database_globals,
+    _path_index,
+    _stack_info,
+)
 from ansible_collections.crm.continuity.plugins.module_utils._database import Facts, Role, Snapshot
 from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Network, Volume
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
@@ -49,8 +56,9 @@ EVOLUTION_ENV = {
 PROGRAMS = {
     "redis-cli": """
         case "$*" in
-          "INFO server") printf 'redis_version:7.2.4\\r\\n' ;;
+          INFO) printf 'redis_version:7.2.4\\r\\naof_last_write_status:ok\\r\\n' ;;
           "CONFIG GET appendonly") printf 'appendonly\\nno\\n' ;;
+          "CONFIG GET dir") printf 'dir\\n/data\\n' ;;
           SAVE) note redis saves; echo OK ;;
         esac""",
     "pg_dump": """
@@ -62,13 +70,22 @@ PROGRAMS = {
     "mkdir": "",
     "rm": "",
 }
-# Ahead of the real tar on PATH: notes which volume is archived, does what a test wants meanwhile, and goes on with it.
+# Ahead of the real tar on PATH: notes which volume is archived and whether as a whole, to catch up or at the cut, does
+# what a test wants meanwhile, and goes on with it.
 TAR = """#!/bin/sh
-for word; do case $word in --directory=*) data=${{word#--directory=}} ;; esac; done
-echo "archive $(basename "$(dirname "$data")")" >>{timeline}
+verb=cut
+tar={tar}
+for word; do
+  case $word in
+    --directory=*) data=${{word#--directory=}} ;;
+    --warning=no-file-changed) verb=archive ;;
+    --files-from=-) [ $verb = cut ] || verb=catch-up ;;
+  esac
+done
+echo "$verb $(basename "$(dirname "$data")")" >>{timeline}
 meanwhile={meanwhile}
 if [ -e "$meanwhile" ]; then . "$meanwhile"; fi
-exec {tar} "$@"
+exec $tar "$@"
 """
 
 
@@ -244,7 +261,10 @@ class Host(FakeEngine):
         return take(self.request(**more), self, self.profiles, lambda: self)[1]
 
     def meanwhile(self, script: str) -> None:
-        """Run shell commands whenever a volume is about to be archived; ``$data`` is its directory."""
+        """Run shell commands whenever a volume is about to be archived.
+
+        ``$data`` is its directory; ``$verb`` is archive, catch-up or cut.
+        """
         (self.directory / "meanwhile").write_text(script)
 
     # As an engine
@@ -256,6 +276,12 @@ class Host(FakeEngine):
         found = self.container(id_)
         assert found is not None
         return {**super().inspect(found.id), "State": {"Pid": 0}}
+
+    def copy_stage(self, container: str, path: str, name: str) -> Stage:
+        found = self.container(container)
+        assert found is not None
+        volume = next(mount.source for mount in found.mounts if mount.target == path)
+        return Stage(name, ["tar", "--create", "--file=-", f"--directory={self.data(volume)}", "."])
 
     def exec_stage(
         self,
@@ -272,8 +298,17 @@ class Host(FakeEngine):
         return Stage(name, ["/bin/sh", "-c", script, *argv], env=env or {}, accept=accept)
 
     def _do(self, verb: str, id_: str, state: str) -> None:
+        if verb in ("pause", "stop"):
+            self._write_once_more(id_)
         self.note(f"{verb} {id_}")
         super()._do(verb, id_, state)
+
+    def _write_once_more(self, id_: str) -> None:
+        """Do what an application does until it stands still: touch a file, so that it has to be archived again."""
+        for mount in self.by_id[id_].mounts:
+            path = self.data(mount.source) / "file"
+            if mount.kind == "volume" and path.exists():
+                path.chmod(path.stat().st_mode & 0o777)
 
 
 def crm_host(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
@@ -302,9 +337,11 @@ def crm_host(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host.project.mkdir(parents=True)
     (host.project / "compose.yml").write_text("services: {}\n")
     (host.project / ".env").write_text(f"SECRET_KEY_BASE={SECRET}\n")
-    for module in (_stack_info, _database_dump, _database_globals):
+    for module in (_stack_info, _capture_databases, _database_dump, _database_globals):
         monkeypatch.setattr(module, "connect", host.server.connect)
     _watch_tar(host, monkeypatch)
+    # What was written a moment ago would be read twice.
+    time.sleep(2 * _path_index.TICK / _path_index.SECOND)
     return host
 
 

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils import _backup_store
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _journal, _stack_thaw, _watchdog
 
 
 @pytest.fixture(autouse=True)
 def own_locks(monkeypatch, tmp_path_factory):
-    """Keep the locks of the host's stacks apart: a guardian of one test may still hold one while the next runs."""
+    """Keep the locks of the host's stacks apart: a watchdog of one test may still hold one while the next runs."""
     monkeypatch.setattr(_backup_store, "RUN", str(tmp_path_factory.mktemp("run")))
+
+
+@pytest.fixture(autouse=True)
+def journals(monkeypatch, tmp_path_factory):
+    """Return the directory of the journals, which is not that of this host."""
+    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "journal"
+    for module in (_journal, _watchdog, _stack_thaw):
+        monkeypatch.setattr(module, "DEFAULT_JOURNAL", str(directory))
+    return directory

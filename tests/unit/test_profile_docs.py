@@ -85,6 +85,9 @@ IN_REDIS = {"name": "in Redis", "stores": [{"holds": "all", "place": "redis"}]}
         pytest.param(desk(volumes=[{"path": "data", "purpose": "x"}]), id="relative path"),
         pytest.param(desk(logs=[{"pattern": "[", "meaning": "x"}]), id="regular expression"),
         pytest.param(desk(session={"service": "web", "rules": [IN_REDIS]}), id="session"),
+        pytest.param(
+            desk(outside=[{"name": "media", "service": "web", "show": ["S3_SECRET_KEY"]}]), id="secret that is shown"
+        ),
         pytest.param({"name": "desk", "extends": "chatwood"}, id="extends"),
     ],
 )

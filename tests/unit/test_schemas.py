@@ -104,6 +104,10 @@ def http(**more):
     return service(http=[{"name": "up", "port": 80, **more}])
 
 
+def outside(**more):
+    return {"name": "o", "service": "app", **more}
+
+
 def session(**rule):
     return {"service": "app", "rules": [{"name": "r", "stores": [{"holds": "all", "place": "external"}], **rule}]}
 
@@ -115,7 +119,8 @@ def session(**rule):
         pytest.param(desk(services=[{"name": "app", "compose_services": ["web*"]}]), id="by name"),
         pytest.param(desk(services=http(path="/x/{value}", each={"path": "/x", "field": "id"})), id="each"),
         pytest.param(desk(environment={"A": True, "B": 1, "C": "x"}), id="environment"),
-        pytest.param(desk(session=session(when={"A": False})), id="session"),
+        pytest.param(desk(session=session(when={"A": False, "B": ["", 1]}, image=":v1")), id="session"),
+        pytest.param(desk(outside=[outside(host=["A"], show=["BUCKET"])]), id="outside"),
     ],
 )
 def test_a_good_profile_is_accepted_by_schema_and_code(profile):
@@ -148,6 +153,12 @@ def test_a_good_profile_is_accepted_by_schema_and_code(profile):
         pytest.param(desk(session=session(stores=[])), id="no stores"),
         pytest.param(desk(session=session(stores=[{"holds": "x", "place": "volume"}])), id="store without path"),
         pytest.param(desk(session=session(stores=[{"holds": "x", "place": "cloud"}])), id="place"),
+        pytest.param(desk(session=session(when={"A": []})), id="when without words"),
+        pytest.param(desk(session=session(when={"A": {"b": 1}})), id="when no word"),
+        pytest.param(desk(outside=[{"name": "o"}]), id="outside without service"),
+        pytest.param(desk(outside=[outside(show=["S3_SECRET_KEY"])]), id="shown secret"),
+        pytest.param(desk(outside=[outside(when={"API_TOKEN": "x"})]), id="secret condition"),
+        pytest.param(desk(services=service(env_file=".env")), id="relative env file"),
         pytest.param(desk(logs=[{"pattern": "x"}]), id="pattern without meaning"),
     ],
 )

@@ -25,6 +25,25 @@ def test_every_command_succeeds(evidence, stack):
     assert evidence.succeeded(stack), evidence.output(stack)
 
 
+def test_what_came_and_went_during_the_backup_is_as_it_was_at_the_cut(evidence):
+    assert evidence.succeeded("busy"), evidence.output("busy")
+    busy = evidence.read("busy-found")
+    (facts,) = (
+        entry["facts"]
+        for entry in busy["artifacts"]
+        if (entry["kind"], entry["source"]) == ("archive", "crm_chatwoot_storage")
+    )
+    kinds = busy["kinds"]
+    files, directories = kinds.count("f"), kinds.count("d")
+
+    # Without these, nothing was tried.
+    assert facts["superseded"] > 0
+    assert facts["deleted"] > 0
+    expected = (facts["files"], facts["directories"], facts["others"])
+    assert (files, directories, len(kinds) - files - directories) == expected
+    assert 1 <= len([name for name in busy["names"] if name.isdigit()]) <= 2
+
+
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_row_file_and_key_is_there_again(evidence, reference, stack):
     assert evidence.differences(f"{stack}-restored", reference / f"{stack}.json") == []

@@ -22,6 +22,7 @@ REFUSED = {
     "bad_pattern": r"Profile helpdesk: logs: 'lost \(file' is not a regular expression",
     "no_such_service": r"Profile helpdesk: databases names the service api, but services has only backend, frontend",
     "version_in_image": r"Profile helpdesk: services \(backend\) images: example/helpdesk-backend:1 names a version",
+    "shown_secret": r"Profile helpdesk: outside \(letters\) would show S3_SECRET_KEY, which is the name of a secret",
     "no_such_base": r"Profile helpdesk: extends names zendesk, but there is no such profile.* Known here are chatwoot",
     "no_services": r"Profile helpdesk: .*services",
     "no_name": r"Profile number 1 of crm_profiles has no name",
@@ -64,6 +65,14 @@ def test_the_backup_holds_what_the_profile_inherits(manifest):
 
 def test_what_the_profile_changes_is_heeded(manifest):
     assert {entry["service"]: entry["mode"] for entry in manifest["freeze"]["services"]}["backend"] == "stop"
+
+
+def test_what_the_profile_says_to_be_outside_is_named_as_not_covered(manifest):
+    (outside,) = manifest["source"]["outside"]
+
+    assert (outside["profile"], outside["name"], outside["covered"]) == ("helpdesk", "scanned letters", False)
+    assert outside["where"].startswith("DB_HOST=postgres, REDIS_URI=redis://")
+    assert [warning for warning in manifest["warnings"] if "scanned letters is not covered" in warning]
 
 
 def test_files_of_the_application_are_in_the_archive(host):

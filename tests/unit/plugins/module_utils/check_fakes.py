@@ -11,6 +11,7 @@ from dataclasses import replace
 from ansible_collections.crm.continuity.plugins.module_utils._check import Clock
 from ansible_collections.crm.continuity.plugins.module_utils._engine import Container, Network
 from ansible_collections.crm.continuity.plugins.module_utils._profile import (
+    Condition,
     HttpCheck,
     LogPattern,
     Profile,
@@ -108,9 +109,24 @@ def on_localhost():
 def profile(*, http=(), logs=(), secrets=(), environment=None):
     """Return a profile of one application with a web service; its Redis is found by REDIS_URL."""
     web = ServiceRule(
-        name="web", images=("example/app",), compose_services=(), command=None, freeze="pause", http=tuple(http)
+        name="web",
+        images=("example/app",),
+        compose_services=(),
+        command=None,
+        env_file=None,
+        freeze="pause",
+        http=tuple(http),
     )
-    redis = RedisRule(name="app", service="web", url=("REDIS_URL",), host=(), port=(), password=(), required=False)
+    redis = RedisRule(
+        name="app",
+        service="web",
+        condition=Condition(),
+        url=("REDIS_URL",),
+        host=(),
+        port=(),
+        password=(),
+        required=False,
+    )
     return {
         "app": Profile(
             name="app",

@@ -13,9 +13,11 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._backup_preflight import (
     check_coverage,
+    check_freeze,
     check_profiles,
     check_root,
     data_directories,
+    streamed,
     uncovered,
 )
 from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, StackError, StoreError
@@ -85,14 +87,36 @@ def test_a_stack_that_is_covered_is_accepted(host):
     assert uncovered(stack) == []
 
 
-def test_a_volume_of_another_driver_is_refused_with_its_name_and_what_to_do(host):
-    host.volumes["crm_instances"] = replace(host.volumes["crm_instances"], driver="rclone")
+def test_a_volume_that_does_not_exist_is_refused_with_its_name_and_what_to_do(host):
+    del host.volumes["crm_instances"]
 
     with pytest.raises(StackError) as caught:
         check_coverage(stack_of(host), require_session=False)
 
-    assert "Volume crm_instances of stack crm cannot be backed up: its driver rclone" in str(caught.value)
+    assert "Volume crm_instances of stack crm cannot be backed up: it does not exist" in str(caught.value)
     assert "name the volume in exclude" in str(caught.value)
+
+
+def test_a_volume_of_another_driver_is_read_through_a_container_that_mounts_it(host):
+    host.add("a-viewer", "nginx", state="exited", volumes={"/srv": "crm_instances"})
+    host.volumes["crm_instances"] = replace(host.volumes["crm_instances"], driver="rclone")
+
+    # One that runs is preferred: the engine has mounted it there already.
+    assert streamed(host, stack_of(host)) == {"crm_instances": ("evolution", "/evolution/instances")}
+
+
+def test_a_volume_that_only_a_stopped_container_mounts_is_read_through_that(host):
+    host.change("evolution", state="exited")
+    host.volumes["crm_instances"] = replace(host.volumes["crm_instances"], driver="rclone")
+
+    assert streamed(host, stack_of(host)) == {"crm_instances": ("evolution", "/evolution/instances")}
+
+
+def test_a_volume_of_this_engine_whose_directory_is_gone_is_an_error(host):
+    host.data("crm_instances").rename(host.directory / "elsewhere")
+
+    with pytest.raises(EngineError, match="there is no directory"):
+        streamed(host, stack_of(host))
 
 
 @pytest.mark.parametrize("words", ["crm_media", "/media"], ids=["by name", "by path"])
@@ -111,7 +135,9 @@ def test_a_session_outside_the_backup_is_refused_with_the_store_and_what_to_do(h
 
     words = str(caught.value)
     assert "The signal keys of the WhatsApp session (evolution) would not be in the backup" in words
-    assert "they are in Redis in container crm-redis-1, whose /data is not on a volume" in words
+    assert (
+        "they are in Redis in container crm-redis-1, whose /data is not on a volume: mount a named volume on" in words
+    )
     assert "every number has to be paired again" in words
     assert "Cover that store, or set require_session to false." in words
 
@@ -137,7 +163,10 @@ def test_an_excluded_volume_may_take_the_session_with_it(host):
 def test_a_redis_that_is_not_kept_is_a_warning(host):
     host.add("cache", "redis:7")
 
-    assert uncovered(stack_of(host)) == ["Redis in container crm-cache-1 is not covered: its /data is not on a volume."]
+    assert uncovered(stack_of(host)) == [
+        "Redis cache is not covered: Redis in container crm-cache-1, whose /data is not on a volume: "
+        "mount a named volume on /data of cache."
+    ]
 
 
 def test_a_redis_of_another_host_is_a_warning(host):
@@ -145,7 +174,68 @@ def test_a_redis_of_another_host_is_a_warning(host):
 
     warnings = uncovered(stack_of(host))
 
-    assert "Redis at cache.example.com is not covered: it is not in a container of this host." in warnings
+    assert [w for w in warnings if w.startswith("Outside: Redis evolution is not covered: Redis at cache.example.com,")]
+
+
+def test_a_mysql_without_a_volume_is_a_warning(host):
+    host.add("mysql", "mysql:8")
+    host.change("evolution", env={**EVOLUTION_ENV, "DATABASE_CONNECTION_URI": "mysql://evo:x@mysql/evo"})
+
+    assert (
+        "Database evolution is not covered: MySQL in container crm-mysql-1, whose files are not on a volume: "
+        "mount a named volume on /var/lib/mysql of mysql."
+    ) in uncovered(stack_of(host))
+
+
+def test_a_mysql_whose_files_are_archived_is_covered(host):
+    host.add("mysql", "mysql:8", volumes={"/var/lib/mysql": "crm_mysql"})
+    host.change("evolution", env={**EVOLUTION_ENV, "DATABASE_CONNECTION_URI": "mysql://evo:x@mysql/evo"})
+    stack = stack_of(host)
+
+    check_coverage(stack, require_session=True)
+
+    assert uncovered(stack) == []
+
+
+def test_what_is_outside_is_a_warning_with_what_to_do(host):
+    host.change("evolution", env={**EVOLUTION_ENV, "S3_ENABLED": "true", "S3_BUCKET": "media"})
+
+    (warning,) = uncovered(stack_of(host))
+
+    assert warning.startswith(
+        "Outside: media is not covered: S3_ENABLED=true, S3_BUCKET=media: it is outside this host"
+    )
+
+
+def test_a_managed_database_is_covered_and_no_warning(host):
+    env = {**EVOLUTION_ENV, "DATABASE_CONNECTION_URI": "postgresql://evo:x@db.example.com:25060/evo"}
+    host.change("evolution", env=env)
+
+    assert uncovered(stack_of(host)) == []
+
+
+# How it stands still
+
+
+def test_modes_that_make_sense_are_no_warnings(host):
+    host.add("mariadb", "mariadb:11", volumes={"/var/lib/mysql": "crm_mariadb"})
+
+    assert check_freeze(stack_of(host), {"mariadb": "pause", "evolution": "none", "postgres": "none"}) == []
+
+
+def test_a_server_that_is_dumped_cannot_be_frozen(host):
+    (warning,) = check_freeze(stack_of(host), {"postgres": "stop"})
+
+    assert "freeze names postgres, which goes on running" in warning
+
+
+def test_files_of_a_server_that_goes_on_are_a_warning(host):
+    host.add("mariadb", "mariadb:11", volumes={"/var/lib/mysql": "crm_mariadb"})
+
+    (warning,) = check_freeze(stack_of(host), {"mariadb": "none"})
+
+    assert "freeze lets mariadb run while its files are copied" in warning
+    assert "Use stop, or pause." in warning
 
 
 # Where its data is

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 from ansible_collections.crm.continuity.plugins.module_utils._backup_verify import Request, verify
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import decode, encode, sums
+from ansible_collections.crm.continuity.plugins.module_utils._tree import scan
+from ansible_collections.crm.continuity.tests.unit.archives import archive_twice, change_tree, listed, make_tree
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
 
 FILES = [
@@ -366,6 +369,156 @@ def test_an_archive_without_counts_is_found(root, backup):
         "volumes/crm_redis.tar.zst: holds 2 files, and None are expected",
         "volumes/crm_redis.tar.zst: holds 1 directories, and None are expected",
     )
+
+
+# Archives with a list of deleted names
+
+REDIS, LIST = "volumes/crm_redis.tar.zst", "volumes/crm_redis.deleted"
+
+
+@pytest.fixture
+def twice(backup, tmp_path):
+    """Let an archive of the backup be one of two passes, with names that were deleted between them."""
+    (tmp_path / "data").mkdir()
+    make_tree(tmp_path / "data")
+    archive_twice(tmp_path / "data", backup / REDIS, change_tree)
+    gone = (backup / LIST).read_bytes().count(b"\0")
+    there = scan(str(tmp_path / "data"))
+    facts = {
+        "files": there.files,
+        "directories": there.directories,
+        "others": there.others,
+        "content_bytes": there.bytes,
+        "superseded": 9,
+        "deleted": gone,
+    }
+
+    def change(data):
+        entry = entry_of(data, REDIS)
+        entry["facts"] = facts
+        data["artifacts"].append({**entry, "path": LIST, "kind": "deletions", "compression": "none", "facts": {}})
+
+    resign(backup, change)
+    return facts
+
+
+def resign(backup, change=lambda data: None):
+    """Change the manifest, and give the archive and its list their right sizes and checksums."""
+
+    def complete(data):
+        change(data)
+        for entry in data["artifacts"]:
+            if entry["path"] in (REDIS, LIST):
+                content = (backup / entry["path"]).read_bytes()
+                digest = hashlib.sha256(content).hexdigest()
+                entry.update(size=len(content), sha256=digest, plain_sha256=digest)
+
+    rewrite(backup, complete)
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_an_archive_of_two_passes_is_sound_with_its_list(twice, root, level):
+    verdict = verified(root, level=level)
+
+    assert verdict.problems == ()
+    assert verdict.artifacts == len(ARTIFACTS) + 1
+
+
+@pytest.mark.parametrize(
+    ("fact", "words"),
+    [
+        ("files", "files"),
+        ("directories", "directories"),
+        ("others", "other entries"),
+        ("superseded", "superseded names"),
+        ("deleted", "deleted names"),
+    ],
+)
+def test_an_archive_with_another_count_is_found(fact, words, twice, root, backup):
+    resign(backup, lambda data: entry_of(data, REDIS)["facts"].update({fact: 99}))
+
+    assert verified(root).problems == (f"{REDIS}: holds {twice[fact]} {words}, and 99 are expected",)
+
+
+def test_counts_that_older_manifests_lack_are_not_asked_for(twice, root, backup):
+    def change(data):
+        facts = entry_of(data, REDIS)["facts"]
+        for name in ("others", "superseded", "deleted"):
+            del facts[name]
+
+    resign(backup, change)
+
+    assert verified(root).ok
+
+
+@pytest.mark.parametrize("level", ["quick", "full"])
+def test_a_missing_list_is_found_once(twice, root, backup, level):
+    (backup / LIST).unlink()
+
+    assert verified(root, level=level).problems == (f"{LIST}: is missing",)
+
+
+def test_a_flipped_bit_anywhere_in_a_list_is_found_once(twice, root, backup):
+    content = (backup / LIST).read_bytes()
+    for place in (0, 1, 2, len(content) // 2, len(content) - 1):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        (backup / LIST).write_bytes(damaged)
+
+        (problem,) = verified(root).problems
+        assert problem.startswith(f"{LIST}: is damaged")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(lambda content: content[:-1], f"{LIST}: .* is truncated", id="truncated"),
+        pytest.param(lambda content: content + listed(b"../x"), f"{LIST}: .* is refused", id="climbing"),
+        pytest.param(lambda content: content + b"/etc/passwd\0", f"{LIST}: .* is refused", id="absolute"),
+        pytest.param(lambda content: b"", f"{LIST}: .* is empty", id="empty"),
+        pytest.param(
+            lambda content: content + listed(b"missing"), f"{REDIS}: .* holds no 'missing'", id="missing name"
+        ),
+        pytest.param(lambda content: content + content, f"{REDIS}: .* holds no ", id="twice"),
+    ],
+)
+def test_a_list_that_is_wrong_although_its_checksum_is_right_is_found_once(change, words, twice, root, backup):
+    (backup / LIST).write_bytes(change((backup / LIST).read_bytes()))
+    resign(backup)
+
+    (problem,) = verified(root).problems
+
+    assert re.match(words, problem)
+
+
+def test_a_list_that_lacks_a_name_is_found(twice, root, backup):
+    content = (backup / LIST).read_bytes()
+    (backup / LIST).write_bytes(content.replace(listed(b"fifo"), b""))
+    resign(backup)
+
+    deleted, others = twice["deleted"], twice["others"]
+    assert verified(root).problems == (
+        f"{REDIS}: holds {others + 1} other entries, and {others} are expected",
+        f"{REDIS}: holds {deleted - 1} deleted names, and {deleted} are expected",
+    )
+
+
+def test_a_list_that_was_taken_out_of_the_backup_is_missed(twice, root, backup):
+    (backup / LIST).unlink()
+    resign(backup, lambda data: data["artifacts"].remove(entry_of(data, LIST)))
+
+    problems = verified(root).problems
+
+    assert f"{REDIS}: holds 0 deleted names, and {twice['deleted']} are expected" in problems
+
+
+def test_a_list_of_no_archive_is_found(twice, root, backup):
+    resign(backup, lambda data: entry_of(data, LIST).update(source="other"))
+
+    assert f"{LIST} is a list of deleted names that belongs to no archive" in verified(root, level="quick").problems
+
+
+# Artifacts that are something else
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,19 @@ import socket
 import subprocess
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _stack_backup
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
 from ansible_collections.crm.continuity.plugins.module_utils._errors import (
     ArchiveError,
     ContinuityError,
     DatabaseError,
     EngineError,
+    FreezeTimeoutError,
     ProcessError,
     RedisError,
     SignalError,
@@ -30,11 +33,13 @@ from ansible_collections.crm.continuity.plugins.module_utils._errors import (
 )
 from ansible_collections.crm.continuity.plugins.module_utils._stack_backup import plan
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import PROGRAMS, crm_host
+from ansible_collections.crm.continuity.tests.unit.fakes import container
 
 FROZEN = ["pause worker", "pause web", "pause evolution", "redis saves", "pause redis"]
 THAWED = ["unpause redis", "unpause evolution", "unpause web", "unpause worker"]
 SNAPSHOTS = ["snapshot chatwoot", "snapshot evolution"]
 ARCHIVES = ["archive crm_instances", "archive crm_redis", "archive crm_storage"]
+CUTS = ["cut crm_instances", "cut crm_redis", "cut crm_storage"]
 DUMPS = ["dump chatwoot", "dump evolution", "roles"]
 
 
@@ -72,10 +77,97 @@ def failed(host, error, **more):
 # The order
 
 
-def test_writers_stand_still_before_the_cut_and_dumps_are_made_after_it(host):
+def test_volumes_are_archived_before_the_writers_stand_still_and_dumps_are_made_after_it(host):
     host.back_up()
 
-    assert host.timeline() == [*FROZEN, *SNAPSHOTS, *ARCHIVES, *THAWED, *DUMPS]
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *SNAPSHOTS, *CUTS, *THAWED, *DUMPS]
+
+
+def test_a_volume_that_did_not_change_is_not_read_while_the_writers_stand_still(host):
+    (host.data("crm_storage") / "file").unlink()
+    time.sleep(0.1)
+
+    host.back_up()
+
+    assert [what for what in host.timeline() if what.startswith("cut")] == CUTS[:2]
+
+
+def test_what_changes_while_the_volumes_are_archived_is_caught_up_with(host):
+    host.meanwhile('case $verb in archive) sleep 0.1; echo new >"$data/new" ;; esac')
+
+    taken = host.back_up()
+
+    caught = [what for what in host.timeline() if what.startswith("catch-up")]
+    assert len(caught) >= len(ARCHIVES)
+    assert "./new" in members(taken, "volumes/crm_storage.tar.zst")
+
+
+def test_phases_are_told_in_order(host, monkeypatch):
+    told = []
+    monkeypatch.setattr(_stack_backup, "tell_phase", lambda _lock, phase: told.append(phase))
+
+    host.back_up()
+
+    assert told == [
+        *("look", "live", "catch-up", "journal", "freeze", "redis", "freeze", "redis", "cut", "delta", "thaw"),
+        *("dump", "configuration", "publish"),
+    ]
+
+
+def test_the_phases_of_the_stillness_add_up(host):
+    freeze = host.back_up().manifest.freeze
+
+    assert list(freeze["phases"]) == ["freeze", "redis", "cut", "delta", "thaw"]
+    assert freeze["seconds"] == pytest.approx(sum(freeze["phases"].values()), abs=0.004)
+    assert max(service["seconds"] for service in freeze["services"]) <= freeze["seconds"] + 0.01
+
+
+def test_a_cut_over_budget_is_a_remark_that_says_what_took_how_long(host):
+    host.meanwhile("[ $verb != cut ] || sleep 0.2")
+
+    taken = host.back_up(freeze_budget=0.5)
+
+    assert [words for words in taken.manifest.warnings if "freeze_budget is 0.5 s" in words]
+    assert host.published() == [taken.backup.id]
+
+
+def test_a_cut_within_budget_is_none(host):
+    assert not [words for words in host.back_up(freeze_budget=30).manifest.warnings if "freeze_budget" in words]
+
+
+def test_a_cut_that_takes_too_long_is_thawed_and_does_not_count(host):
+    """The watchdog is another process: it finds out by the timeline what is paused."""
+    let_the_watchdog_see(host)
+    host.meanwhile("[ $verb != cut ] || sleep 1.5")
+
+    with pytest.raises(FreezeTimeoutError, match=r"more than 1 s \(freeze_timeout\)"):
+        host.back_up(freeze_timeout=1)
+
+    timeline = host.timeline()
+    assert timeline.index("unpause web") < timeline.index("cut crm_redis")
+    assert host.published() == []
+
+
+def test_what_is_gone_at_the_cut_is_listed_beside_the_archive(host):
+    host.meanwhile('case $verb$data in archive*crm_storage*) "$tar" "$@"; rm "$data/directory/file"; exit ;; esac')
+
+    taken = host.back_up()
+
+    gone = next(artifact for artifact in taken.manifest.artifacts if artifact.kind == "deletions")
+    assert (gone.path, gone.source) == ("volumes/crm_storage.deleted", "crm_storage")
+    assert Path(taken.backup.path, gone.path).read_bytes() == b"./directory/file\0"
+    facts = taken.manifest.find("archive", "crm_storage").facts
+    assert (facts["files"], facts["directories"], facts["deleted"]) == (1, 1, 1)
+
+
+def test_what_is_written_by_someone_who_is_not_frozen_may_be_torn_and_is_told(host):
+    host.by_id["other"] = replace(container("other", "nginx", volumes={"/srv": "crm_storage"}), labels={})
+    host.meanwhile('case $verb$data in cut*crm_storage*) "$tar" "$@"; echo tar: ./file: torn >&2; exit 1 ;; esac')
+
+    warnings = host.back_up().manifest.warnings
+
+    assert any(words.startswith("volume crm_storage is also written to by container crm-other-1") for words in warnings)
+    assert "volume crm_storage: ./file: torn" in warnings
 
 
 def test_redis_is_brought_up_to_date_after_the_applications_stand_still_and_before_it_does(host):
@@ -92,7 +184,7 @@ def test_a_redis_that_is_not_frozen_is_brought_up_to_date_too(host):
     host.back_up(freeze={"redis": "none"})
 
     timeline = host.timeline()
-    assert timeline.index("pause evolution") < timeline.index("redis saves") < timeline.index("archive crm_redis")
+    assert timeline.index("pause evolution") < timeline.index("redis saves") < timeline.index("cut crm_instances")
     assert "pause redis" not in timeline
 
 
@@ -109,9 +201,7 @@ def test_a_service_that_is_to_be_stopped_is_stopped_and_started(host):
     host.back_up(freeze={"evolution": "stop"})
 
     timeline = host.timeline()
-    assert (
-        timeline.index("stop evolution") < timeline.index("archive crm_instances") < timeline.index("start evolution")
-    )
+    assert timeline.index("stop evolution") < timeline.index("cut crm_instances") < timeline.index("start evolution")
     assert set(host.states().values()) == {"running"}
 
 
@@ -196,7 +286,8 @@ def test_the_facts_of_an_archive_are_those_of_the_volume(host):
     names = subprocess.run(["find", data, "-type", "f", "-printf", "x"], capture_output=True, check=True).stdout
     plain = sum(path.stat().st_size for path in (data / "file", data / "directory/file")) + 1000
     # A hard link is a name of its own, and its content counts once.
-    assert facts == {"files": len(names), "directories": 2, "content_bytes": plain}
+    counts = {"files": len(names), "directories": 2, "others": 2, "content_bytes": plain}
+    assert {name: facts[name] for name in counts} == counts
 
 
 def test_the_facts_of_a_dump_are_those_of_the_database(host):
@@ -300,7 +391,7 @@ def test_a_container_that_cannot_be_paused(host):
     host.refuses["pause", "evolution"] = "cgroup is gone"
 
     assert "cgroup is gone" in failed(host, EngineError)
-    assert not set(ARCHIVES) & set(host.timeline())
+    assert not set(CUTS) & set(host.timeline())
 
 
 def test_a_redis_that_cannot_save(host):
@@ -317,22 +408,31 @@ def test_a_snapshot_that_cannot_be_taken(host):
     host.server.on_snapshot = fail
 
     assert failed(host, DatabaseError) == "the server was shut down"
-    assert host.timeline() == [*FROZEN, *THAWED]
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *THAWED]
 
 
 def test_an_archive_that_fails(host):
     host.meanwhile("echo tar: disk error >&2; exit 2")
 
     assert "disk error" in failed(host, ProcessError)
-    assert host.timeline() == [*FROZEN, *SNAPSHOTS, ARCHIVES[0], *THAWED]
+    assert host.timeline() == ARCHIVES[:1]
 
 
-def test_a_volume_that_someone_else_changes_while_it_is_archived(host):
-    host.meanwhile("""
-        if [ "${data#*crm_storage}" != "$data" ]; then
-          head -c 50000000 /dev/zero >"$data/large"
-          for n in 1 2 3 4 5 6 7 8 9 10; do sleep 0.02; echo x >>"$data/large"; done >/dev/null 2>&1 &
-        fi""")
+def test_a_cut_that_fails(host):
+    host.meanwhile("[ $verb != cut ] || { echo tar: disk error >&2; exit 2; }")
+
+    assert "disk error" in failed(host, ProcessError)
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *SNAPSHOTS, CUTS[0], *THAWED]
+
+
+def test_a_volume_that_someone_else_changes_while_everything_stands_still(host):
+    head = "head -c 50000000 /dev/zero >"
+    host.meanwhile(f"""
+        case $verb$data in
+          archive*crm_storage*) {head}"$data/large" ;;
+          cut*crm_storage*) printf './large\\0' | "$tar" "$@"
+            echo "tar: ./large: file changed as we read it" >&2; exit 1 ;;
+        esac""")
 
     words = failed(host, ArchiveError)
 
@@ -343,7 +443,7 @@ def test_a_dump_that_fails_after_the_thaw(host):
     host.programs["pg_dump"] = "echo pg_dump: error: permission denied >&2; exit 1"
 
     assert "permission denied" in failed(host, ProcessError)
-    assert host.timeline() == [*FROZEN, *SNAPSHOTS, *ARCHIVES, *THAWED]
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *SNAPSHOTS, *CUTS, *THAWED]
 
 
 def test_a_dump_that_does_not_hold_every_table(host):
@@ -371,13 +471,13 @@ def test_a_service_that_cannot_be_brought_back_ends_the_backup_and_the_others_ar
 
 def test_the_reason_of_a_failure_is_not_lost_when_a_service_cannot_be_brought_back(host):
     host.refuses["unpause", "evolution"] = "no answer"
-    host.meanwhile("exit 2")
+    host.meanwhile("[ $verb != cut ] || exit 2")
 
     with pytest.raises(EngineError) as caught:
         host.back_up()
 
     assert isinstance(caught.value.__context__, ContinuityError)
-    assert "archive volume crm_instances" in str(caught.value.__context__)
+    assert "volume crm_instances: tar exited with 2" in str(caught.value.__context__)
 
 
 # Interrupts
@@ -393,19 +493,23 @@ def test_an_interrupt_at_the_cut(host, interrupt):
     host.server.on_snapshot = fail
 
     failed(host, type(interrupt))
-    assert host.timeline() == [*FROZEN, *THAWED]
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *THAWED]
 
 
 @pytest.mark.parametrize("volume", [name.partition(" ")[2] for name in ARCHIVES])
-def test_an_interrupt_while_a_volume_is_archived(host, volume, signals):
-    host.meanwhile(f"case $data in *{volume}*) sleep 0.2; kill -TERM {os.getpid()}; sleep 5 ;; esac")
+@pytest.mark.parametrize("verb", ["archive", "cut"])
+def test_an_interrupt_while_a_volume_is_archived(host, verb, volume, signals):
+    host.meanwhile(f"case $verb$data in {verb}*{volume}*) sleep 0.2; kill -TERM {os.getpid()}; sleep 5 ;; esac")
     begun = time.monotonic()
 
     assert failed(host, SignalError) == "Interrupted by a signal."
 
     # It does not wait for the archive.
     assert time.monotonic() - begun < 4
-    assert host.timeline()[-len(THAWED) :] == THAWED
+    assert [what for what in host.timeline() if "pause" in what] in (
+        [],
+        [what for what in [*FROZEN, *THAWED] if "pause" in what],
+    )
 
 
 def test_an_interrupt_while_a_database_is_dumped(host, signals):
@@ -413,11 +517,10 @@ def test_an_interrupt_while_a_database_is_dumped(host, signals):
 
     failed(host, SignalError)
 
-    assert host.timeline() == [*FROZEN, *SNAPSHOTS, *ARCHIVES, *THAWED]
+    assert host.timeline() == [*ARCHIVES, *FROZEN, *SNAPSHOTS, *CUTS, *THAWED]
 
 
-def test_an_interrupt_while_services_are_brought_back_leaves_the_rest_to_the_guardian(host, tmp_path):
-    """The guardian is another process: it notes what it does in the same file, with the same engine."""
+def test_an_interrupt_while_services_are_brought_back_leaves_the_rest_to_the_watchdog(host):
     real = host.unpause
 
     def unpause(id_):
@@ -427,24 +530,28 @@ def test_an_interrupt_while_services_are_brought_back_leaves_the_rest_to_the_gua
 
     own = os.getpid()
     host.unpause = unpause
-    # A copy of this process does not see what was paused after it was made; let it look at the file.
-    container = host.container
-
-    def look(id_):
-        found = container(id_)
-        timeline = host.timeline()
-        if os.getpid() != own and f"pause {id_}" in timeline and f"unpause {id_}" not in timeline:
-            host.change(id_, state="paused")
-            return container(id_)
-        return found
-
-    host.container = look
+    let_the_watchdog_see(host)
 
     with pytest.raises(SignalError):
         host.back_up()
 
     assert sorted(host.timeline()[-len(THAWED) :]) == sorted(THAWED)
     assert host.published() == []
+
+
+def let_the_watchdog_see(host):
+    """Let another process find out by the timeline what this one has paused, and this one what that one thawed."""
+    container = host.container
+
+    def look(id_):
+        found = container(id_)
+        if found is not None:
+            paused = [what for what in host.timeline() if what in (f"pause {found.id}", f"unpause {found.id}")]
+            if paused:
+                host.change(found.id, state="running" if paused[-1].startswith("un") else "paused")
+        return container(id_)
+
+    host.container = look
 
 
 @pytest.fixture

@@ -156,6 +156,12 @@ def test_a_server_that_is_not_there_is_named_with_user_and_database():
     [
         pytest.param('password authentication failed for user "crm"', "taken from: the option password", id="password"),
         pytest.param('no pg_hba.conf entry for host "1.2.3.4"', "taken from: the option password", id="pg_hba"),
+        pytest.param(
+            'no pg_hba.conf entry for host "1.2.3.4", user "crm", database "chatwoot", no encryption',
+            "do not agree on encryption .* Check sslmode",
+            id="encryption",
+        ),
+        pytest.param("connection requires a valid client certificate", "Check sslmode", id="client certificate"),
         pytest.param('database "chatwoot" does not exist', "Check both names", id="no database"),
         pytest.param("sorry, too many clients already", "Raise max_connections", id="too many"),
         pytest.param("the database system is starting up", "is not ready", id="starting"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _database_location
 from ansible_collections.crm.continuity.plugins.module_utils._database_location import in_container, on_host
 from ansible_collections.crm.continuity.plugins.module_utils._engine import Network
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
@@ -120,6 +121,52 @@ def test_programs_get_the_password_by_environment_only():
 
 def test_the_representation_of_a_server_does_not_hold_the_password():
     assert "s3cret" not in repr(located(server(env={"POSTGRES_PASSWORD": "s3cret"})).sql)
+
+
+def test_programs_encrypt_their_connections_as_sql_does(monkeypatch):
+    monkeypatch.setattr(_database_location, "_client_program", lambda name, version: f"/usr/bin/{name}-{version}")
+    found = on_host(
+        host="db.example.org",
+        port=5432,
+        user="crm",
+        sslmode="verify-full",
+        sslrootcert="/ca.pem",
+        sslcert="/me.pem",
+        sslkey="/me.key",
+    )
+
+    stage = found.client("dump", ["pg_dump"], version=17)
+
+    assert {name: value for name, value in stage.env.items() if name.startswith("PGSSL")} == {
+        "PGSSLMODE": "verify-full",
+        "PGSSLROOTCERT": "/ca.pem",
+        "PGSSLCERT": "/me.pem",
+        "PGSSLKEY": "/me.key",
+    }
+    assert found.connection("other").sslrootcert == "/ca.pem"
+
+
+@pytest.mark.parametrize(("password", "source"), [("x", "the environment"), (None, "none was given")])
+def test_a_server_elsewhere_says_where_its_password_came_from(password, source):
+    found = on_host(host="db", port=1, user="crm", password=password, source="the environment")
+
+    assert found.sql.password_source == source
+
+
+def test_a_program_that_is_older_than_the_server_is_refused_with_the_package(monkeypatch, tmp_path):
+    old = tmp_path / "pg_dump"
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)'\n")
+    old.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(_database_location.glob, "glob", lambda _pattern: [])
+
+    with pytest.raises(DatabaseError) as caught:
+        on_host(host="db", port=1, user="crm").client("dump", ["pg_dump"], version=17)
+
+    assert f"The server is PostgreSQL 17, and {old} on this host is older (pg_dump (PostgreSQL) 15.18" in str(
+        caught.value
+    )
+    assert "Install the package postgresql-client-17; apt.postgresql.org has" in str(caught.value)
 
 
 def test_a_server_elsewhere_is_named_by_its_address():

@@ -31,6 +31,7 @@ RAW = {
         "Paused": False,
         "Health": {"Status": "healthy"},
         "StartedAt": "2026-11-21T01:00:00Z",
+        "Pid": 598,
     },
     "Mounts": [
         {
@@ -97,7 +98,7 @@ def test_a_container_is_read_as_the_engine_describes_it():
         "chatwoot/chatwoot:v4.15.1",
         "sha256:abc",
     )
-    assert (found.state, found.health, found.restart_count) == ("running", "healthy", 3)
+    assert (found.state, found.health, found.restart_count, found.pid) == ("running", "healthy", 3, 598)
     assert found.env == {"REDIS_URL": "redis://redis:6379", "EMPTY": "", "EQUALS": "a=b=c", "ALONE": ""}
     assert found.command == ("docker/entrypoints/rails.sh", "bundle", "exec", "rails")
     assert found.mounts == (
@@ -123,6 +124,7 @@ def test_a_container_without_anything_optional_is_read_too():
 
     assert (found.labels, found.env, found.command, found.mounts, found.networks) == ({}, {}, (), (), ())
     assert found.health is None
+    assert found.pid == 0
     assert not found.running
 
 

@@ -14,8 +14,8 @@ import time
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._files import (
+    Following,
     file_sha256,
-    hash_following,
     partial_file,
     read_chunks,
     write_all,
@@ -91,7 +91,9 @@ def test_a_file_is_hashed_while_it_is_written(tmp_path):
     with open(tmp_path / "out", "w+b", buffering=0) as target:
         writer = threading.Thread(target=write, args=(target.fileno(),))
         writer.start()
-        written = hash_following(target.fileno(), ended)
+        following = Following(target.fileno())
+        following.until(ended)
+        written = following.written()
         writer.join()
 
     assert (tmp_path / "out").read_bytes() == data

@@ -4,32 +4,33 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
-from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, RedisError
+from ansible_collections.crm.continuity.plugins.module_utils._cgroup import Cgroup
+from ansible_collections.crm.continuity.plugins.module_utils._errors import (
+    EngineError,
+    FreezeError,
+    RedisError,
+    SignalError,
+)
 from ansible_collections.crm.continuity.plugins.module_utils._freeze import (
     Freezer,
     Frozen,
     Target,
     dependents_first,
+    examine,
     guarded,
-    revive,
     targets,
+    wait_healthy,
 )
+from ansible_collections.crm.continuity.plugins.module_utils._journal import Entry
 from ansible_collections.crm.continuity.plugins.module_utils._stack import Request, Service
 from ansible_collections.crm.continuity.plugins.module_utils._stack_find import find_one
+from ansible_collections.crm.continuity.tests.unit.cgroup_fakes import cgroup_host
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped_profiles, volume
 
-TESTS = Path(__file__).resolve().parents[3]
 CHATWOOT = "chatwoot/chatwoot:v4.15.1"
 
 
@@ -63,7 +64,8 @@ def test_what_writes_is_frozen_dependents_first_and_redis_last():
         ("ai", "pause"),
         ("sidekiq", "pause"),
         ("rails", "pause"),
-        ("postgres", "pause"),
+        # No profile says that it is dumped.
+        ("postgres", "stop"),
         ("redis", "pause"),
     ]
 
@@ -184,7 +186,8 @@ def test_targets_are_frozen_in_order_and_thawed_in_the_opposite_one(engine):
 
 
 def test_how_long_each_stood_still_is_told(engine):
-    times = iter([0.0, 1.0, 5.25, 9.0])
+    # Two to freeze, and to thaw: starting the worker notes when it was started, as well.
+    times = iter([0.0, 1.0, 5.0, 5.25, 9.0])
     freezer = Freezer(engine, [WEB, WORKER], clock=lambda: next(times))
     freezer.freeze(nothing)
 
@@ -257,12 +260,13 @@ def test_thawing_tries_all_and_names_those_that_refuse(engine):
     assert "docker compose up -d" in str(caught.value)
 
 
-def test_an_interrupt_while_thawing_leaves_the_rest_to_the_next_call(engine):
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SignalError("Interrupted by SIGTERM.")])
+def test_an_interrupt_while_thawing_leaves_the_rest_to_the_next_call(engine, interrupt):
     freezer = Freezer(engine, [WEB, CACHE])
     freezer.freeze(nothing)
-    real, engine.unpause = engine.unpause, lambda id_: (never for never in ()).throw(KeyboardInterrupt)
+    real, engine.unpause = engine.unpause, lambda id_: (never for never in ()).throw(interrupt)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises((KeyboardInterrupt, SignalError)):
         freezer.thaw()
     engine.unpause = real
     freezer.thaw()
@@ -270,214 +274,295 @@ def test_an_interrupt_while_thawing_leaves_the_rest_to_the_next_call(engine):
     assert states(engine)["web"] == states(engine)["cache"] == "running"
 
 
-@pytest.mark.parametrize(
-    ("state", "calls"),
-    [
-        pytest.param("paused", [("unpause", "web")], id="paused"),
-        pytest.param("exited", [("start", "web")], id="died meanwhile"),
-        pytest.param("running", [], id="runs already"),
-        pytest.param("restarting", [], id="comes back by itself"),
-    ],
-)
-def test_a_container_is_brought_back_from_whatever_state_it_is_in(state, calls):
-    engine = FakeEngine([container("web", "x", state=state)])
-
-    revive(engine, WEB)
-
-    assert engine.calls == calls
-
-
-def test_a_container_that_was_removed_is_no_error():
-    revive(FakeEngine(), WEB)
-
-
-# The guardian. It outlives its parent, so each test has a parent of its own to kill.
-
-
-PARENT = """
-    import os, pathlib, signal, time
-    from ansible_collections.crm.continuity.plugins.module_utils import _freeze
-    from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
-    from ansible_collections.crm.continuity.plugins.module_utils._engine import Container
-    from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, SignalError
-
-    directory = pathlib.Path(sys.argv[2])
-    _freeze.time.sleep = lambda seconds, sleep=time.sleep: sleep(seconds / 100)
-
-    class FileEngine:
-        def __init__(self):
-            if (directory / "down").exists():
-                (directory / "tried").touch()
-                raise EngineError("no answer")
-
-        def container(self, id_):
-            return Container(id_, id_, "x", "x", (directory / id_).read_text())
-
-        def unpause(self, id_):
-            if (directory / f"{id_}-refuses").exists():
-                raise EngineError("no")
-            with open(directory / "thawed", "a") as log:
-                log.write(id_ + " ")
-            (directory / id_).write_text("running")
-
-        start = unpause
-
-    wanted = [_freeze.Target("web", "web", "pause"), _freeze.Target("worker", "worker", "stop")]
-    guardian = _freeze.Guardian(FileEngine, wanted)
-
-    def freeze():
-        (directory / "web").write_text("paused")
-        (directory / "worker").write_text("exited")
-        print("frozen", flush=True)
-        sys.stdin.readline()
-"""
+# By the cgroup
 
 
 @pytest.fixture
-def parent(tmp_path):
-    started = []
+def cgroups(tmp_path, monkeypatch):
+    """Return a function that gives a container a process with a cgroup, and returns the file that freezes it."""
+    host = cgroup_host(tmp_path, monkeypatch)
 
-    def start(code):
-        program = "import sys\nsys.path.insert(0, sys.argv[1])\nimport conftest\n" + textwrap.dedent(PARENT + code)
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, str(TESTS), str(tmp_path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        assert process.stdout.readline() == "frozen\n"
-        return process
+    def add(engine, id_):
+        pid = 100 + len(list(host.mount_point.glob("*")))
+        directory = host.add(f"/docker-{id_}.scope", pid)
+        engine.by_id[id_] = replace(engine.by_id[id_], pid=pid)
+        return directory / "cgroup.freeze"
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return add
 
 
-KILLED = """
-    with guardian:
-        freeze()
-"""
+def test_a_container_whose_cgroup_is_within_reach_is_frozen_without_the_engine(engine, cgroups):
+    switch = cgroups(engine, "web")
+    freezer = Freezer(engine, [WEB])
+
+    freezer.freeze(nothing)
+    between = switch.read_text().strip()
+    frozen = freezer.thaw()
+
+    assert between == "1"
+    assert switch.read_text().strip() == "0"
+    assert engine.calls == []
+    assert [entry.service for entry in frozen] == ["web"]
 
 
-def eventually(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_one_that_would_not_stand_still_is_named_and_all_go_on(engine, cgroups, monkeypatch):
+    web, cache = cgroups(engine, "web"), cgroups(engine, "cache")
+    real = Cgroup.freeze
+
+    def refuse(cgroup, *args):
+        real(cgroup)
+        if "cache" in cgroup.path:
+            raise FreezeError("it does not stand still within 10 s: tar (7) cannot be interrupted")
+
+    monkeypatch.setattr(Cgroup, "freeze", refuse)
+
+    with pytest.raises(FreezeError) as caught:
+        Freezer(engine, ALL).freeze(nothing)
+
+    assert str(caught.value).startswith("Service cache (crm-cache-1) cannot be frozen: it does not stand still")
+    assert "crm_freeze: {cache: stop}" in str(caught.value)
+    assert web.read_text().strip() == cache.read_text().strip() == "0"
+    assert set(states(engine).values()) == {"running"}
 
 
-def content(path):
-    return path.read_text() if path.exists() else ""
+def test_one_that_was_killed_while_it_stood_still_is_started(engine, cgroups):
+    cgroups(engine, "web")
+    freezer = Freezer(engine, [WEB])
+    freezer.freeze(nothing)
+    engine.by_id["web"] = replace(engine.by_id["web"], state="exited")
+
+    freezer.thaw()
+
+    assert states(engine)["web"] == "running"
 
 
-def test_a_guardian_thaws_when_its_parent_is_killed(parent, tmp_path):
-    process = parent(KILLED)
+def test_what_the_cgroups_froze_goes_on_although_the_engine_is_gone(engine, cgroups):
+    switches = [cgroups(engine, "web"), cgroups(engine, "cache")]
+    freezer = Freezer(engine, [WEB, CACHE])
+    freezer.freeze(nothing)
 
-    process.kill()
+    def gone(id_):
+        raise EngineError("no answer")
 
-    eventually(lambda: content(tmp_path / "thawed") == "worker web ")
+    engine.container = gone
+    with pytest.raises(EngineError, match="cache, web: no answer"):
+        freezer.thaw()
 
-
-def test_a_guardian_survives_what_kills_the_whole_group_of_its_parent(parent, tmp_path):
-    process = parent(KILLED)
-
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        os.killpg(process.pid, number)
-
-    eventually(lambda: content(tmp_path / "thawed") == "worker web ")
+    assert [switch.read_text().strip() for switch in switches] == ["0", "0"]
 
 
-def test_a_guardian_does_nothing_while_its_parent_works(parent, tmp_path):
-    parent(KILLED)
-
-    time.sleep(0.3)
-
-    assert content(tmp_path / "thawed") == ""
+# A torn cut
 
 
-def test_a_guardian_that_is_dismissed_does_nothing(parent, tmp_path):
-    process = parent(KILLED)
-
-    process.communicate("go on\n", timeout=20)
-    time.sleep(0.3)
-
-    assert process.returncode == 0
-    assert content(tmp_path / "thawed") == ""
+def thaw_by_hand(engine, switch):
+    switch.write_text("0")
 
 
-def test_after_an_error_everything_runs_before_the_guardian_is_left(parent, tmp_path):
-    process = parent("""
-    try:
-        with guardian:
-            freeze()
-            raise SignalError("interrupted")
-    except SignalError:
-        print((directory / "thawed").read_text())
-    """)
-
-    output, _errors = process.communicate("go on\n", timeout=20)
-
-    assert output == "worker web \n"
+def unpause(engine, switch):
+    engine.unpause("cache")
 
 
-def test_after_an_error_of_the_engine_the_guardian_goes_on_alone(parent, tmp_path):
-    process = parent("""
-    try:
-        with guardian:
-            freeze()
-            (directory / "down").touch()
-            raise EngineError("no answer")
-    except EngineError:
-        print("left", flush=True)
-    """)
-
-    output, _errors = process.communicate("go on\n", timeout=20)
-    eventually((tmp_path / "tried").exists)
-    (tmp_path / "down").unlink()
-
-    assert output == "left\n"
-    eventually(lambda: content(tmp_path / "thawed") == "worker web ")
+def start(engine, switch):
+    engine.start("worker")
 
 
-def test_one_that_cannot_be_brought_back_does_not_hold_up_the_others(parent, tmp_path):
-    process = parent(KILLED)
-    (tmp_path / "worker-refuses").touch()
-
-    process.kill()
-
-    eventually(lambda: content(tmp_path / "thawed") == "web ")
-    (tmp_path / "worker-refuses").unlink()
-    eventually(lambda: content(tmp_path / "thawed") == "web worker ")
+def start_and_stop(engine, switch):
+    engine.by_id["worker"] = replace(engine.by_id["worker"], started_at="later")
 
 
-def test_a_guardian_that_was_killed_itself_is_no_error(parent, tmp_path):
-    process = parent("""
-    with guardian:
-        os.kill(guardian._child, signal.SIGKILL)
-        freeze()
-    """)
-
-    process.communicate("go on\n", timeout=20)
-
-    assert process.returncode == 0
+def remove(engine, switch):
+    del engine.by_id["worker"]
 
 
-def test_a_guardian_keeps_neither_the_output_nor_the_lock_of_its_parent(parent, tmp_path):
-    (tmp_path / "root").mkdir()
-    process = parent("""
-    with Store(str(directory / "root")).locked("crm"), guardian:
-        freeze()
-    """)
-    (tmp_path / "down").touch()
+@pytest.mark.parametrize(
+    ("meddle", "service"),
+    [
+        pytest.param(thaw_by_hand, "web", id="thawed"),
+        pytest.param(unpause, "cache", id="unpaused"),
+        pytest.param(start, "worker", id="started"),
+        pytest.param(start_and_stop, "worker", id="started and stopped"),
+        pytest.param(remove, "worker", id="removed"),
+    ],
+)
+def test_when_somebody_meddles_the_cut_is_torn_and_everything_runs(engine, cgroups, meddle, service):
+    switch = cgroups(engine, "web")
+    freezer = Freezer(engine, ALL)
+    freezer.freeze(nothing)
+    meddle(engine, switch)
 
-    process.kill()
-    output, _errors = process.communicate(timeout=20)
+    with pytest.raises(FreezeError, match=f"did not stand still until the end: {service}. Somebody"):
+        freezer.thaw()
 
-    assert output == ""
-    with Store(str(tmp_path / "root")).locked("crm"):
-        assert content(tmp_path / "thawed") == ""
-    (tmp_path / "down").unlink()
-    eventually(lambda: content(tmp_path / "thawed") == "worker web ")
+    assert set(states(engine).values()) == {"running"}
+    assert switch.read_text().strip() == "0"
+
+
+def test_a_container_that_was_removed_before_is_an_error_with_the_service(engine):
+    del engine.by_id["worker"]
+
+    with pytest.raises(EngineError, match="The container of service worker is gone"):
+        Freezer(engine, ALL).freeze(nothing)
+
+    assert engine.calls == []
+
+
+# The order of starting, and health
+
+
+class SlowEngine(FakeEngine):
+    """An engine whose containers are healthy some seconds after they were started; ``sleep`` lets time pass."""
+
+    def __init__(self, containers, seconds):
+        super().__init__(containers)
+        self.now = 0.0
+        self.seconds = seconds
+        self.due = {}
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+    def start(self, id_):
+        super().start(id_)
+        self.calls[-1] = (*self.calls[-1], round(self.now))
+        if self.by_id[id_].health is not None:
+            self.due[id_] = self.now + self.seconds
+
+    def container(self, id_):
+        found = super().container(id_)
+        if id_ not in self.due:
+            return found
+        return replace(found, health="healthy" if self.now >= self.due[id_] else "starting")
+
+
+def chain(seconds, health="healthy"):
+    """A database, what depends on it, and something that does not."""
+    return SlowEngine(
+        [
+            container("app", "x", depends_on=["db", "missing"]),
+            container("other", "x"),
+            container("db", "x", health=health),
+        ],
+        seconds,
+    )
+
+
+STOPPED = [Target(name, name, "stop") for name in ("app", "other", "db")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "health", "expected"),
+    [
+        pytest.param(5, "healthy", 5, id="until it is healthy"),
+        pytest.param(500, "healthy", 20, id="not for ever"),
+        pytest.param(500, None, 0, id="not without a health check"),
+    ],
+)
+def test_what_depends_on_another_starts_when_that_is_healthy(seconds, health, expected):
+    engine = chain(seconds, health)
+    freezer = Freezer(engine, STOPPED, clock=lambda: engine.now, sleep=engine.sleep)
+    freezer.freeze(nothing)
+
+    freezer.thaw()
+
+    assert engine.calls[3:] == [("start", "db", 0), ("start", "other", 0), ("start", "app", expected)]
+
+
+def test_one_that_ends_at_once_is_not_waited_for():
+    engine = chain(5)
+    freezer = Freezer(engine, STOPPED, clock=lambda: engine.now, sleep=engine.sleep)
+    freezer.freeze(nothing)
+    real = engine.start
+
+    def start_and_end(id_):
+        real(id_)
+        if id_ == "db":
+            engine.by_id["db"] = replace(engine.by_id["db"], state="exited")
+
+    engine.start = start_and_end
+    freezer.thaw()
+
+    assert engine.calls[-1] == ("start", "app", 0)
+
+
+def test_which_were_healthy_is_kept():
+    engine = chain(5)
+    freezer = Freezer(engine, STOPPED)
+    freezer.freeze(nothing)
+
+    assert freezer.healthy == (STOPPED[2],)
+
+
+def healthy_after(engine, limit):
+    return wait_healthy(engine, [STOPPED[2]], limit, clock=lambda: engine.now, sleep=engine.sleep)
+
+
+def test_services_are_waited_for_until_they_are_healthy():
+    engine = chain(7)
+    engine.start("db")
+
+    assert healthy_after(engine, 60) == []
+    assert 7 <= engine.now < 8
+
+
+def test_one_that_stays_unhealthy_is_a_remark_after_the_limit():
+    engine = chain(500)
+    engine.start("db")
+
+    assert healthy_after(engine, 30) == ["Service db was healthy before the backup and is starting 30 s after it."]
+    assert 30 <= engine.now < 31
+
+
+@pytest.mark.parametrize(("change", "word"), [({"health": "unhealthy"}, "unhealthy"), ({"state": "exited"}, "exited")])
+def test_a_remark_says_how_it_is(change, word):
+    engine = chain(0)
+    engine.by_id["db"] = replace(engine.by_id["db"], **change)
+
+    assert healthy_after(engine, 0) == [f"Service db was healthy before the backup and is {word} 0 s after it."]
+
+
+def test_one_that_is_gone_is_a_remark():
+    assert "is gone" in wait_healthy(FakeEngine(), [STOPPED[2]], 0)[0]
+
+
+def test_nothing_is_waited_for_when_there_is_nothing_to_wait_for():
+    engine = chain(0)
+
+    def never(_seconds):
+        pytest.fail("slept")
+
+    assert wait_healthy(engine, [STOPPED[2]], 60, sleep=never) == []
+    assert wait_healthy(engine, [], 60, sleep=never) == []
+
+
+# What is known of a container
+
+
+def test_what_is_needed_to_find_it_again_is_noted(engine, cgroups):
+    engine.by_id["web"] = replace(
+        engine.by_id["web"],
+        labels={
+            **engine.by_id["web"].labels,
+            "com.docker.compose.container-number": "2",
+            "com.docker.compose.depends_on": "db:service_healthy:false,cache:service_started:true",
+        },
+    )
+    switch = cgroups(engine, "web")
+
+    assert examine(engine.by_id["web"], WEB) == Entry(
+        service="web",
+        id="web",
+        name="crm-web-1",
+        mode="pause",
+        method="cgroup",
+        cgroup=str(switch.parent),
+        project="crm",
+        number="2",
+        depends_on=("db", "cache"),
+    )
+
+
+@pytest.mark.parametrize(("mode", "method"), [("pause", "engine"), ("stop", "engine"), ("none", None)])
+def test_the_engine_does_what_the_cgroup_cannot(engine, mode, method):
+    entry = examine(engine.by_id["web"], replace(WEB, mode=mode))
+
+    assert (entry.mode, entry.method, entry.cgroup, entry.depends_on) == (mode, method, None, ())

@@ -14,6 +14,13 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._instructions import render
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
+from ansible_collections.crm.continuity.tests.unit.archives import (
+    archive_twice,
+    change_tree,
+    described,
+    listed,
+    make_tree,
+)
 from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest, source
 
 
@@ -56,6 +63,43 @@ def test_a_volume_gets_its_labels_and_options_back():
         "docker volume create --label com.docker.compose.project=crm --label com.docker.compose.volume=storage "
         "--opt o=size=1g --opt type=tmpfs crm_storage\n"
     ) in text
+
+
+LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage")
+
+
+def test_deleted_names_are_removed_from_the_volume_that_was_just_filled():
+    lines = commands(render(manifest(artifacts=(*manifest().artifacts, LIST)))).splitlines()
+
+    filled = next(number for number, line in enumerate(lines) if "volumes/crm_storage.tar.zst | tar" in line)
+    place = lines[filled].partition("--directory=")[2]
+    assert place.startswith('"$(docker volume inspect ')
+    assert lines[filled + 2] == f"remove_deleted volumes/crm_storage.deleted {place}"
+    assert lines.index("remove_deleted() {") < filled
+
+
+def test_where_nothing_was_deleted_nothing_is_said_of_it():
+    text = render(manifest())
+
+    assert "deleted" not in text
+    assert "xargs" not in text
+
+
+def test_what_removes_deleted_names_is_among_the_tools():
+    text = render(manifest(artifacts=(*manifest().artifacts, LIST)))
+
+    assert "need only\ndocker with the compose plugin, tar, xargs, zstd. Run" in text
+
+
+def test_a_list_goes_with_the_archive_of_its_own_volume():
+    other = artifact("volumes/other.tar.zst", source="other", compression="zstd")
+    volumes = [*source()["volumes"], {**source()["volumes"][0], "name": "other", "source": "other"}]
+    wanted = manifest(artifacts=(*manifest().artifacts, other, LIST), source=source(volumes=volumes))
+
+    text = commands(render(wanted))
+
+    assert text.count("\nremove_deleted volumes/") == 1
+    assert text.index("remove_deleted volumes/crm_storage.deleted") < text.index("volumes/other.tar.zst")
 
 
 def test_a_bound_directory_is_filled_where_it_was():
@@ -190,15 +234,20 @@ def paste(tmp_path):
     (live / "storage" / "sub dir").mkdir(parents=True)
     (live / "project" / "compose.yml").write_text("services: {}\n")
     (live / "storage" / "sub dir" / "ação.bin").write_bytes(b"\x00\xff")
+    make_tree(live / "storage")
+    archive_twice(live / "storage", backup / "volumes" / "crm_storage.tar.zst", change_tree)
 
     def packed(name, *argv):
         with open(backup / name, "wb") as target:
             subprocess.run(["/bin/sh", "-c", '"$@" | zstd -q', "-", *argv], stdout=target, check=True)
+        return facts(name)
+
+    def facts(name):
         digest = hashlib.sha256((backup / name).read_bytes()).hexdigest()
         return {"path": name, "size": (backup / name).stat().st_size, "sha256": digest, "plain_sha256": digest}
 
     made = [
-        packed("volumes/crm_storage.tar.zst", "tar", "-c", "-C", str(live / "storage"), "."),
+        facts("volumes/crm_storage.tar.zst"),
         packed("databases/chatwoot.dump.zst", "echo", "the dump"),
         packed("databases/postgres.globals.sql.zst", "echo", "the roles"),
         packed("config/project.tar.zst", "tar", "-c", "-C", str(live / "project"), "compose.yml"),
@@ -210,7 +259,10 @@ def paste(tmp_path):
             "project_dir": directory,
             "compose_files": [f"{directory}/compose.yml"],
         },
-        artifacts=tuple(replace(entry, **facts) for entry, facts in zip(manifest().artifacts, made, strict=True)),
+        artifacts=(
+            *(replace(entry, **facts) for entry, facts in zip(manifest().artifacts, made, strict=True)),
+            replace(LIST, **facts(LIST.path)),
+        ),
     )
     encoded = encode(wanted)
     (backup / NAME).write_bytes(encoded)
@@ -239,6 +291,8 @@ def test_the_commands_restore_files_roles_and_dump(paste, tmp_path):
     done = paste()
 
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert described(tmp_path / "volume") == described(tmp_path / "live" / "storage")
     assert (tmp_path / "volume" / "sub dir" / "ação.bin").read_bytes() == b"\x00\xff"
     assert (tmp_path / "re store" / "compose.yml").read_text() == "services: {}\n"
     log = (tmp_path / "log").read_text()
@@ -265,6 +319,80 @@ def test_the_commands_stop_before_anything_is_touched_when_the_backup_is_damaged
     assert "crm_storage.tar.zst: FAILED" in done.stdout
     assert not (tmp_path / "log").exists()
     assert not (tmp_path / "re store").exists()
+
+
+@pytest.fixture
+def remove(tmp_path):
+    """Return a function that removes the names of a list from a directory as the commands do."""
+    text = commands(render(manifest(artifacts=(*manifest().artifacts, LIST))))
+    function = text[text.index("remove_deleted() {") : text.index("\n}\n") + 3]
+
+    def run(directory, *names):
+        (tmp_path / "the list").write_bytes(listed(*names))
+        return subprocess.run(
+            ["bash", "-c", f'set -eu -o pipefail\n{function}\nremove_deleted "$1" "$2"', "-", "the list", directory],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_deleted_directories_go_after_what_is_in_them_in_any_order_of_the_list(order, remove, tmp_path):
+    names = [b"d", b"d/e", b"d/e/new\nline", b"d/e/\xff", b"d/ blank ", b"-rf", b"d-e"]
+    for name in names:
+        path = tmp_path / "a volume" / os.fsdecode(name)
+        path.mkdir(parents=True)
+    (tmp_path / "a volume" / "kept").touch()
+
+    done = remove("a volume", *names[::order])
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir(tmp_path / "a volume") == ["kept"]
+
+
+def test_directories_around_deleted_names_keep_their_times_modes_and_owners(remove, tmp_path):
+    (tmp_path / "v" / "d" / "e").mkdir(parents=True)
+    (tmp_path / "v" / "d" / "e" / "gone").touch()
+    (tmp_path / "v" / "gone").touch()
+    for number, name in enumerate(("v/d/e", "v/d", "v")):
+        (tmp_path / name).chmod(0o2750)
+        os.utime(tmp_path / name, ns=(1_400_000_000_000_000_001 + number, 1_400_000_000_000_000_001 + number))
+    before = described(tmp_path / "v")
+
+    done = remove("v", b"gone", b"d/e/gone")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert described(tmp_path / "v") == {name: facts for name, facts in before.items() if b"gone" not in name}
+
+
+@pytest.mark.parametrize("names", [[b"missing"], [b"d"], [b"kept", b"kept"]], ids=["missing", "not empty", "twice"])
+def test_a_list_that_does_not_fit_ends_the_commands(names, remove, tmp_path):
+    (tmp_path / "v" / "d").mkdir(parents=True)
+    (tmp_path / "v" / "d" / "kept").touch()
+    (tmp_path / "v" / "kept").touch()
+
+    done = remove("v", *names)
+
+    assert done.returncode != 0
+    assert (tmp_path / "v" / "d" / "kept").exists()
+
+
+def test_more_names_than_fit_on_a_command_line_are_removed(remove, tmp_path):
+    names = [b"%04d" % number + b"x" * 200 for number in range(1000)]
+    (tmp_path / "v").mkdir()
+    # All of them are the same file, which is faster to make.
+    (tmp_path / "file").touch()
+    for name in names:
+        os.link(tmp_path / "file", tmp_path / "v" / os.fsdecode(name))
+
+    done = remove("v", *names)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir(tmp_path / "v") == []
 
 
 @pytest.mark.parametrize("name", ["it's", 'a "b"', "$(reboot)", "a;b", "`x`"])

@@ -63,6 +63,15 @@ def test_an_artifact_is_found_by_what_it_holds():
     assert wanted.find("archive", "other") is None
 
 
+def test_a_list_of_deleted_names_is_found_apart_from_the_archive():
+    listed = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage")
+    wanted = manifest(artifacts=(listed, *manifest().artifacts))
+
+    assert wanted.find("deletions", "crm_storage") == listed
+    assert wanted.find("archive", "crm_storage").path == "volumes/crm_storage.tar.zst"
+    assert decode(encode(wanted), "/b") == wanted
+
+
 @pytest.mark.parametrize("name", [NAME, SUMS])
 def test_one_flipped_bit_anywhere_is_noticed(tmp_path, name):
     directory = publish(tmp_path, manifest())

@@ -92,3 +92,9 @@ def test_a_table_is_called_by_its_name_quoted_where_needed(schema, name, expecte
 def test_texts_and_names_cannot_end_early():
     assert commands.identifier('a"; DROP') == '"a""; DROP"'
     assert commands.literal("it's \\") == r"E'it''s \\'"
+
+
+def test_the_roles_are_asked_for_in_the_database_that_is_known_to_let_us_in():
+    argv = commands.dump_globals("user='u' dbname='d'", role_passwords=True)
+
+    assert argv[-2:] == ["--dbname=user='u' dbname='d'", "--database=user='u' dbname='d'"]

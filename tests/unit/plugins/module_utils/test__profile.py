@@ -67,12 +67,18 @@ def test_words_that_yaml_reads_as_something_else_are_words_again():
         environment={"ENABLED": True, "PORT": 6379, "NAME": "x", "OFF": False},
         session={
             "service": "app",
-            "rules": [{"name": "r", "when": {"ENABLED": True}, "stores": [{"holds": "all", "place": "external"}]}],
+            "rules": [
+                {
+                    "name": "r",
+                    "when": {"ENABLED": True, "MODE": ["", 1, "x"]},
+                    "stores": [{"holds": "all", "place": "external"}],
+                }
+            ],
         },
     )
 
     assert profile.environment == {"ENABLED": "true", "PORT": "6379", "NAME": "x", "OFF": "false"}
-    assert profile.session_rules[0].when == {"ENABLED": "true"}
+    assert profile.session_rules[0].condition.when == {"ENABLED": ("true",), "MODE": ("", "1", "x")}
 
 
 def test_a_key_without_a_value_is_one_that_was_not_given():
@@ -354,6 +360,39 @@ def session(**rule):
         ),
         pytest.param(
             {"session": session(when={"A": {"b": "c"}})}, "session rules (r) when A must be one word", id="when"
+        ),
+        pytest.param({"session": session(when={"A": [["b"]]})}, "when A must be one word", id="lists of lists"),
+        pytest.param(
+            {"session": session(when={"A": []})}, "when A must be one word or number, or a list", id="no word"
+        ),
+        pytest.param({"session": session(image="(")}, "session rules (r) image: '(' is not a regular", id="image"),
+        pytest.param(
+            {"databases": [{"name": "d", "service": "app", "image": "["}]}, "databases (d) image: '['", id="its image"
+        ),
+        pytest.param(
+            {"session": session(stores=[{"holds": "x", "place": "external", "outside": "cloud"}])},
+            "session rules (r): a store is in cloud, which outside does not have",
+            id="nowhere",
+        ),
+        pytest.param({"outside": [{"name": "o", "service": "web"}]}, "outside names the service web", id="outside"),
+        pytest.param(
+            {"outside": [{"name": "o", "service": "app"}, {"name": "o", "service": "app"}]},
+            "outside has o twice",
+            id="outside twice",
+        ),
+        *(
+            pytest.param(
+                {"outside": [{"name": "o", "service": "app", "show": [name]}]},
+                f"outside (o) would show {name}, which is the name of a secret",
+                id=name,
+            )
+            for name in ("AWS_SECRET_ACCESS_KEY", "S3_ACCESS_KEY", "DB_PASS", "DB_PASSWORD", "API_TOKEN", "KEY")
+        ),
+        pytest.param(
+            {"outside": [{"name": "o", "service": "app", "when": {"TOKEN": "x"}}]}, "would show TOKEN", id="secret when"
+        ),
+        pytest.param(
+            {"services": service(env_file=".env")}, "services (app) env_file .env must be absolute", id="env_file"
         ),
         pytest.param({"logs": [{"pattern": "["}]}, "meaning found in logs", id="pattern without meaning"),
         pytest.param(

@@ -56,6 +56,9 @@ def put(root, wanted):
     (directory / SUMS).write_bytes(sums(wanted, encoded))
 
 
+LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage", sha256="1" * 64)
+
+
 def everything(directory):
     return {path: path.lstat().st_mtime_ns for path in sorted(directory.rglob("*"))}
 
@@ -143,8 +146,20 @@ def test_archives_fill_volumes_and_dumps_databases(empty):
         "content_bytes": archive.facts["content_bytes"],
         "archive": f"{empty.taken.backup.path}/volumes/crm_storage.tar.zst",
         "sha256": archive.sha256,
+        "archived_files": archive.facts["files"],
+        "deleted": None,
+        "deleted_sha256": None,
     }
     assert [(entry["name"], entry["archive"]) for entry in found["data_volumes"]] == [("crm_pg", None)]
+
+
+def test_a_list_of_deleted_names_goes_with_the_archive_of_its_volume(tmp_path):
+    wanted = manifest(artifacts=(*manifest().artifacts, LIST))
+    put(tmp_path, wanted)
+
+    (found,) = check(Request(str(tmp_path)), FakeEngine())["volumes"]
+
+    assert (found["deleted"], found["deleted_sha256"]) == (f"{tmp_path}/crm/{wanted.id}/{LIST.path}", LIST.sha256)
 
 
 def test_a_database_is_restored_into_its_service_with_roles_and_rows(empty):

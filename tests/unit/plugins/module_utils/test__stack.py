@@ -280,7 +280,6 @@ def test_the_schema_of_a_url_is_kept():
 @pytest.mark.parametrize(
     "url",
     [
-        pytest.param("mysql://root:x@mysql:3306/evolution", id="MySQL"),
         pytest.param("postgresql://u:p#ss@postgres/evolution", id="password that is not encoded"),
         pytest.param("postgresql://u:p@postgres:port/evolution", id="no port"),
         pytest.param("postgresql://u:p@[postgres/evolution", id="no URL"),
@@ -291,7 +290,7 @@ def test_a_database_that_cannot_be_read_is_a_warning_without_its_password(url):
     stack = stack_of(container("evolution", EVOLUTION, env={"DATABASE_CONNECTION_URI": url}), POSTGRES)
 
     assert stack.databases == ()
-    assert warned(stack, "evolution: its database is not PostgreSQL or its URL cannot be read; it is not dumped")
+    assert warned(stack, "evolution: the URL of its database evolution cannot be read; it is not dumped")
     assert not warned(stack, "p#ss")
 
 
@@ -429,6 +428,7 @@ def test_a_volume_that_no_profile_knows_is_archived_too():
         pytest.param("/var/lib/postgresql/data", {}, id="official"),
         pytest.param("/var/lib/postgresql/data", {"PGDATA": "/var/lib/postgresql/data/pgdata"}, id="below"),
         pytest.param("/var/lib/postgresql", {"PGDATA": "/var/lib/postgresql/18/docker"}, id="PostgreSQL 18"),
+        pytest.param("/bitnami/postgresql", {}, id="Bitnami"),
     ],
 )
 def test_the_files_of_a_dumped_database_are_not_archived(mounted, env):
@@ -451,31 +451,72 @@ def test_another_volume_of_the_database_server_is_archived():
     assert data_of(stack)["wal"].coverage == "archive"
 
 
-@pytest.mark.parametrize("image", ["postgres:16", "mariadb:11", "docker.io/library/mysql:8", "pgvector/pgvector:pg16"])
-def test_the_files_of_a_database_that_no_profile_names_are_archived_with_a_warning(image):
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        ("postgres:16", "PostgreSQL in other, which no profile names, so there is no dump of it"),
+        ("pgvector/pgvector:pg16", "PostgreSQL in other, which no profile names"),
+        ("mariadb:11", "MariaDB in other, which is not dumped"),
+        ("docker.io/library/mysql:8", "MySQL in other, which is not dumped"),
+        ("bitnami/mongodb:7.0", "MongoDB in other, which is not dumped"),
+        ("percona/percona-server-mongodb:7.0", "MongoDB in other"),
+        ("percona:8.0", "MySQL in other"),
+    ],
+)
+def test_the_files_of_a_database_that_is_not_dumped_are_archived_with_a_warning(image, words):
     stack = stack_of(
         container("rails", CHATWOOT), container("other", image, volumes={"/data": "files"}), volumes=[volume("files")]
     )
 
-    assert data_of(stack)["files"].coverage == "archive"
-    assert warned(stack, "volume files: it holds the files of the database in other, which no profile names")
+    found = data_of(stack)["files"]
+    assert (found.coverage, found.servers, found.same_image) == ("archive", ("other",), True)
+    (warning,) = warned(stack, f"volume files: it holds the files of {words}")
+    assert "while it is stopped, unless freeze says otherwise, and a restore puts them back" in warning
+    assert f"for the same version of the server ({image})" in warning
 
 
-def test_a_volume_of_another_driver_cannot_be_read():
+@pytest.mark.parametrize(
+    "image",
+    [
+        "prodrigestivill/postgres-backup-local:16",
+        "prom/mysqld-exporter:v0.15",
+        "prometheuscommunity/postgres-exporter",
+        "mongo-express:1",
+        "example/app:mysql",
+    ],
+)
+def test_a_program_around_a_database_is_no_database_server(image):
     stack = stack_of(
-        container("rails", CHATWOOT, volumes={"/app/storage": "s"}), volumes=[volume("s", driver="rexray/s3fs")]
+        container("rails", CHATWOOT), container("other", image, volumes={"/data": "files"}), volumes=[volume("files")]
     )
 
-    assert stack.data[0].coverage == "unreadable"
-    assert "its driver rexray/s3fs" in stack.data[0].note
+    found = data_of(stack)["files"]
+    assert (found.coverage, found.servers, found.same_image, found.note) == ("archive", (), False, "")
 
 
-@pytest.mark.parametrize(("state", "coverage"), [("running", "archive"), ("exited", "unreadable")])
-def test_a_volume_on_a_network_disk_can_be_read_only_while_it_is_mounted(state, coverage):
-    share = volume("s", options={"type": "nfs", "device": ":/export", "o": "addr=10.0.0.2"})
-    stack = stack_of(container("rails", CHATWOOT, state=state, volumes={"/app/storage": "s"}), volumes=[share])
+def test_another_volume_of_a_server_that_is_dumped_holds_no_database():
+    stack = stack_of(
+        container("rails", CHATWOOT, env={"POSTGRES_HOST": "postgres"}),
+        container("postgres", "postgres:16", volumes={"/var/lib/postgresql/data": "pg", "/backups": "copies"}),
+        volumes=[volume("pg"), volume("copies")],
+    )
 
-    assert stack.data[0].coverage == coverage
+    assert (data_of(stack)["copies"].servers, data_of(stack)["copies"].note) == ((), "")
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        volume("s", driver="rexray/s3fs"),
+        volume("s", options={"type": "nfs", "device": ":/export", "o": "addr=10.0.0.2"}),
+    ],
+    ids=["another driver", "network disk"],
+)
+def test_a_volume_that_no_path_leads_to_is_archived_all_the_same(state, kept):
+    stack = stack_of(container("rails", CHATWOOT, state=state, volumes={"/app/storage": "s"}), volumes=[kept])
+
+    assert stack.data[0].coverage == "archive"
 
 
 def test_an_excluded_volume_is_named_as_not_covered():
@@ -644,7 +685,7 @@ def session_of(env, *, redis_volume=True, instances=True):
         pytest.param(
             {**DATABASE, **REDIS, "PROVIDER_ENABLED": "true", "CACHE_REDIS_SAVE_INSTANCES": "true"},
             "session in an external provider",
-            [("credentials and signal keys", "external", False, "outside this host")],
+            [("credentials and signal keys", "external", False, "PROVIDER_ENABLED=true")],
             id="a provider comes before everything",
         ),
         pytest.param(
@@ -687,14 +728,15 @@ def test_where_the_session_is_follows_the_settings_in_order(env, rule, expected)
 
 
 def test_signal_keys_in_a_redis_without_a_volume_are_not_covered():
-    found, _states = session_of({**DATABASE, **REDIS}, redis_volume=False)
+    found, states = session_of({**DATABASE, **REDIS}, redis_volume=False)
 
     assert found[1] == (
         "signal keys",
         "redis",
         False,
-        "Redis in container crm-redis-1, whose /data is not on a volume: mount one",
+        "Redis in container crm-redis-1, whose /data is not on a volume",
     )
+    assert states[1].how == "mount a named volume on /data of redis"
 
 
 def test_signal_keys_in_a_redis_elsewhere_are_not_covered():
@@ -710,17 +752,19 @@ def test_signal_keys_in_a_redis_that_nothing_names_are_not_covered():
 
 
 def test_credentials_in_a_database_that_was_not_found_are_not_covered():
-    found, _states = session_of({**REDIS, "DATABASE_CONNECTION_URI": "mysql://x@y/z"})
+    found, states = session_of({**REDIS, "DATABASE_CONNECTION_URI": "file:./dev.db"})
 
     assert found[0][2:] == (False, "a database that was not found")
+    assert states[0].how == "say in databases of the profile evolution where it is"
 
 
 def test_a_session_in_files_without_a_volume_is_not_covered():
     env = {**DATABASE, "CACHE_REDIS_ENABLED": "false"}
 
-    found, _states = session_of(env, instances=False)
+    found, states = session_of(env, instances=False)
 
-    assert found[1][2:] == (False, "/evolution/instances inside the container: mount a volume there")
+    assert found[1][2:] == (False, "/evolution/instances inside the container")
+    assert states[1].how == "mount a volume there"
 
 
 def test_a_session_in_files_below_a_volume_is_covered():

@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _backup_store
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
+from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo
 from ansible_collections.crm.continuity.plugins.module_utils._errors import (
     DatabaseError,
     EngineError,
@@ -139,7 +140,7 @@ def test_a_stack_that_no_profile_describes_is_refused(host):
 def test_a_session_outside_the_backup_is_refused(host):
     host.change("redis", mounts=())
 
-    assert "whose /data is not on a volume: mount one" in refused(host, StackError)
+    assert "mount a named volume on /data of redis" in refused(host, StackError)
 
 
 def test_a_session_outside_the_backup_is_a_remark_when_it_is_not_required(host):
@@ -152,10 +153,23 @@ def test_a_session_outside_the_backup_is_a_remark_when_it_is_not_required(host):
     assert "volumes/crm_redis.tar.zst" not in names(planned(host, require_session=False))
 
 
-def test_a_volume_of_another_driver_is_refused(host):
+def test_a_volume_of_another_driver_is_read_by_the_engine_and_told(host):
     host.volumes["crm_storage"] = replace(host.volumes["crm_storage"], driver="nfs")
 
-    assert "Volume crm_storage of stack crm cannot be backed up: its driver nfs" in refused(host, StackError)
+    taken = host.back_up()
+
+    assert taken.manifest.find("archive", "crm_storage").facts["files"] == 2
+    assert any(words.startswith("volume crm_storage: it cannot be read by a path") for words in taken.manifest.warnings)
+
+
+def test_where_the_engine_runs_elsewhere_it_reads_the_volumes(host):
+    for volume in ("crm_storage", "crm_instances", "crm_redis"):
+        host.volumes[volume] = replace(host.volumes[volume], mountpoint=f"/elsewhere/{volume}/_data")
+    host.info = lambda: EngineInfo("20.10.24", "/elsewhere", "tcp://192.0.2.1:2376")
+
+    taken = host.back_up()
+
+    assert [taken.manifest.find("archive", name).facts["files"] for name in ("crm_storage", "crm_redis")] == [2, 2]
 
 
 def test_a_volume_that_is_gone_is_refused(host):
@@ -318,7 +332,7 @@ def test_a_backup_that_froze_nothing_says_so(host):
 
     taken = host.back_up()
 
-    assert taken.manifest.freeze == {"seconds": 0.0, "services": []}
+    assert taken.manifest.freeze == {"seconds": 0.0, "services": [], "phases": {}}
     assert host.calls == []
 
 

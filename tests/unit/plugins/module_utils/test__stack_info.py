@@ -165,6 +165,7 @@ def test_the_session_is_described_by_its_parts(host):
             "place": "database",
             "covered": True,
             "where": "database evolution",
+            "how": "",
         },
         {
             "profile": "evolution",
@@ -173,6 +174,7 @@ def test_the_session_is_described_by_its_parts(host):
             "place": "redis",
             "covered": True,
             "where": "Redis in volume crm_redis",
+            "how": "",
         },
     ]
 
@@ -355,3 +357,51 @@ def test_the_same_words_are_hidden_wherever_they_stand():
 
     assert masked("secret=a,PASSWD=b,ro,keyfile=c") == "secret=***,PASSWD=***,ro,keyfile=***"
     assert masked("addr=10.0.0.1,rw") == "addr=10.0.0.1,rw"
+
+
+# Encryption
+
+
+def managed(host, **env):
+    url = f"postgres://woot:{SECRET}@db.example.com:25060/chatwoot?sslmode=verify-full"
+    host.change("web", env={**host.by_id["web"].env, "DATABASE_URL": url, **env})
+    return located(host).connection("chatwoot")
+
+
+def test_a_server_elsewhere_is_reached_as_encrypted_as_the_application_does(host, tmp_path):
+    authority = tmp_path / "ca.pem"
+    authority.write_text("x")
+
+    connection = managed(host, PGSSLROOTCERT=str(authority))
+
+    assert (connection.sslmode, connection.sslrootcert) == ("verify-full", str(authority))
+    assert connection.password_source == "the application's environment"
+
+
+def test_without_an_authority_those_of_the_host_count(host, tmp_path, monkeypatch):
+    (tmp_path / "all.crt").write_text("x")
+    monkeypatch.setattr(_stack_info, "AUTHORITIES", ("/absent", str(tmp_path / "all.crt")))
+
+    assert managed(host).sslrootcert == str(tmp_path / "all.crt")
+
+
+@pytest.mark.parametrize("path", ["/absent/ca.pem", "../ca.pem"])
+def test_a_certificate_that_only_the_container_has_is_named_with_what_to_do(host, path):
+    with pytest.raises(DatabaseError) as caught:
+        managed(host, PGSSLROOTCERT=path)
+
+    assert f"with the file {path} of its container, and this host has no such file" in str(caught.value)
+    assert "Mount it from a directory of the host, or put a copy there." in str(caught.value)
+
+
+def test_the_authorities_of_libpq_itself_are_no_file(host):
+    assert managed(host, PGSSLROOTCERT="system").sslrootcert == "system"
+
+
+def test_a_name_that_only_the_container_knows_is_not_asked_for_here(host, monkeypatch):
+    monkeypatch.setattr(
+        host, "inspect", lambda _id: {"HostConfig": {"ExtraHosts": ["host.docker.internal:host-gateway"]}}
+    )
+    host.change("web", env={**host.by_id["web"].env, "POSTGRES_HOST": "host.docker.internal"})
+
+    assert located(host).connection("chatwoot").host == "127.0.0.1"

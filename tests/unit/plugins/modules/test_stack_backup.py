@@ -57,7 +57,7 @@ def test_a_backup_is_what_check_mode_said(run):
     assert done["changed"] is True
     for key in ("artifacts", "freeze", "remarks"):
         assert done[key] == said[key]
-    assert set(done) - set(said) == {"cut_at", "size", "files", "rows", "frozen_seconds"}
+    assert set(done) - set(said) == {"cut_at", "size", "files", "rows", "frozen_seconds", "frozen", "metrics"}
 
 
 def test_the_result_is_what_lies_there(run, host):

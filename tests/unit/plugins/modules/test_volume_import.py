@@ -11,7 +11,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.crm.continuity.plugins.module_utils._engine import Volume
 from ansible_collections.crm.continuity.plugins.modules import volume_import
-from ansible_collections.crm.continuity.tests.unit.archives import END, directory, file
+from ansible_collections.crm.continuity.tests.unit.archives import END, directory, file, listed
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container
 
 
@@ -95,6 +95,44 @@ def test_what_fails_for_real_fails_in_check_mode_too(params, words, check_mode, 
     assert result["failed"]
     assert words in result["msg"]
     assert [path.name for path in live.iterdir()] == ["old"]
+
+
+def test_deleted_names_are_left_out(run, live, archive):
+    archive.write_bytes(directory(b"./") + file(b"a", b"1") + file(b"b", b"22") + file(b"a", b"333") + END)
+    archive.with_suffix(".deleted").write_bytes(listed(b"b"))
+
+    predicted, done, again = run(_ansible_check_mode=True), run(), run()
+
+    assert without_invocation(done) == without_invocation(predicted)
+    assert (done["files"], done["content_bytes"], done["superseded"], done["deleted"]) == (1, 3, 1, 1)
+    assert [(path.name, path.read_text()) for path in live.iterdir()] == [("a", "333")]
+    assert not again["changed"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"deleted": "/no/such/list"}, "/no/such/list: No such file"),
+        ({"deleted_sha256": "0" * 64}, "not the expected list of deleted names"),
+    ],
+)
+def test_a_list_that_is_not_right_fails(params, words, check_mode, run, live, archive):
+    archive.with_suffix(".deleted").write_bytes(listed(b"d/x"))
+
+    result = run(_ansible_check_mode=check_mode, **params)
+
+    assert result["failed"]
+    assert words in result["msg"]
+    assert list(live.iterdir()) == []
+
+
+def test_every_result_is_documented(run):
+    documented = {
+        line.partition(":")[0] for line in volume_import.RETURN.splitlines() if line and not line.startswith((" ", "-"))
+    }
+
+    assert set(run()) - {"changed", "invocation", "diff"} == documented - {"directory"}
 
 
 def test_a_volume_in_use_is_refused(run, engine, live):

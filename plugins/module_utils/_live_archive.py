@@ -1,0 +1,259 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archive a directory while it is in use, then only what changed, until everything stands still.
+
+The whole directory is read first, and looked at before: a file that changes after it was looked at is read again by
+``catch_up``, which looks at every name and reads what may differ. The last look is taken while the writers stand
+still, so the archive ends as what the directory is then, however long the first reading took. Names that were archived
+and are gone by then become a list beside the archive; later members of a name win over earlier ones on extraction.
+
+What a look can't see is read again at every later one: what changed just before it (see PathIndex). Before each look
+in use everything is brought to disk, so that pages of mapped files are clean: the next store to one changes the time
+of status change again.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import stat
+import tempfile
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ._archive_writer import ArchiveWriter, archive_file
+from ._errors import ArchiveError, ProcessError
+from ._files import partial_file, write_hashed
+from ._path_index import PathIndex
+from ._process import STDERR_KEPT
+from ._staging import sync
+from ._tar import Complaints, complaints, create_stage, list_stage, vanished
+from ._tar_gate import A_DIRECTORY, ANOTHER
+from ._tree import Tally, Totals, scan, walk
+from ._volume_directory import file_system
+from ._volume_export import changed, nested
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._files import Written
+    from ._tar_gate import Passed
+
+# What is stored through a mapping changes no time there, or nobody knows.
+UNOBSERVED = ("tmpfs", "ramfs", "hugetlbfs", "fuse", "9p", "virtiofs")
+UNOBSERVED_REMARK = (
+    "its file system does not tell what changes, so it was read while the services stood still. Move it to a local "
+    "disk to make that shorter"
+)
+BUFFER = 1 << 16
+# Tar's exit code when something could not be read.
+FAILED = 2
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What one look found to read again: names, and the bytes of the files among them."""
+
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Archived:
+    """A finished archive: what the directory was at the last look; what was archived of it, if it did not stand still.
+
+    ``superseded`` counts the names that the archive holds more than once; ``deleted`` those that are to be removed
+    after an extraction, which are in ``deletions``, a file beside the archive, unless there are none.
+    """
+
+    written: Written
+    totals: Totals
+    superseded: int
+    deleted: int
+    deletions: Written | None
+    warnings: tuple[str, ...]
+
+
+class LiveArchive:
+    """The archive of one directory in the making; ``live_archive`` makes one."""
+
+    def __init__(
+        self, directory: str, target: int, names: t.BinaryIO, *, compression: str, level: int | None, subject: str
+    ) -> None:
+        self._directory = directory
+        self._subject = subject
+        # Every name that the archive holds, each followed by a NUL.
+        self._names = names
+        self._writer = ArchiveWriter(target, compression=compression, level=level, subject=subject, record=self._record)
+        self._index = PathIndex()
+        self._totals = Totals()
+        self._sockets: tuple[str, ...] = ()
+        self._torn: tuple[str, ...] = ()
+        self._exact = True
+        # Where changes can't be seen, everything is read at the last look.
+        self._observed = not file_system(directory).startswith(UNOBSERVED)
+
+    def start(self) -> None:
+        """Read everything, while the directory is in use."""
+        if self._observed:
+            self._whole(still=False)
+
+    def catch_up(self, *, still: bool, exact: bool = True) -> Caught:
+        """Look at everything, and read what may have changed since the last look.
+
+        ``still`` says that this is the last look and that the writers stand still; without ``exact`` some may not.
+        Raises ArchiveError when something changes although everything stands still.
+        """
+        self._exact = exact
+        if not self._observed:
+            return self._whole(still=True) if still else Caught(0, 0)
+        with _scratch() as listed:
+            caught = self._look(listed, still)
+            if caught is None:
+                # A name that is a directory now, or is none any more: the end of an archive can't say so.
+                return self._whole(still=still)
+            if caught.entries:
+                listed.seek(0)
+                stage = list_stage(self._directory, f"archive what changed in {self._subject}", live=not still)
+                self._judge(*self._writer.part(stage, names=listed.fileno()), still)
+        return caught
+
+    def finish(self, deletions: str) -> Archived:
+        """End the archive, and write the names that are gone to the file ``deletions`` if there are any."""
+        self._writer.end()
+        gone = self._gone()
+        first = next(gone, None)
+        written = None
+        deleted = 0
+        if first is not None:
+            with partial_file(deletions) as target:
+                written = write_hashed(target, (b"./%b\0" % path for path in itertools.chain([first], gone)))
+            deleted = self._forgotten
+        passed = self._writer.passed()
+        self._prove(passed)
+        return Archived(
+            written=self._writer.written(),
+            # The same, unless something came or went while it was archived.
+            totals=Totals(passed.files, passed.directories, self._totals.bytes, passed.others),
+            superseded=passed.duplicates,
+            deleted=deleted,
+            deletions=written,
+            warnings=(
+                *(() if self._observed else (UNOBSERVED_REMARK,)),
+                *nested(self._directory),
+                *Complaints(self._sockets, self._torn).warnings(),
+            ),
+        )
+
+    def _whole(self, *, still: bool) -> Caught:
+        """Read everything, from the start of the archive."""
+        self._names.seek(0)
+        self._names.truncate()
+        self._writer.restart()
+        self._index = PathIndex()
+        self._look(None, still)
+        stage = create_stage(self._directory, f"archive {self._subject}", live=not still)
+        self._judge(*self._writer.part(stage), still)
+        return Caught(self._totals.entries, self._totals.bytes)
+
+    def _look(self, listed: t.BinaryIO | None, still: bool) -> Caught | None:
+        """Note what every name is, and list those to read again; None when the archive can't go on."""
+        began = time.time_ns()
+        if not still:
+            sync(self._directory)
+        index, holds = self._index, self._writer.holds
+        index.begin()
+        tally = Tally()
+        entries = size = 0
+        if index.see(b"", os.stat(self._directory), began) and listed is not None:
+            listed.write(b"./\0")
+            entries += 1
+        for path, status in walk(self._directory):
+            kind = tally.add(status)
+            if kind == stat.S_IFSOCK:
+                # No archive can hold one.
+                continue
+            differs = index.see(path, status, began)
+            if listed is None:
+                continue
+            held = holds(path)
+            if (held == A_DIRECTORY and kind != stat.S_IFDIR) or (held == ANOTHER and kind == stat.S_IFDIR):
+                return None
+            if differs or not held:
+                listed.write(b"./%b\0" % path)
+                entries += 1
+                if kind == stat.S_IFREG:
+                    size += min(status.st_size, status.st_blocks * 512)
+        if listed is not None:
+            listed.flush()
+        self._totals = tally.totals()
+        return Caught(entries, size)
+
+    def _judge(self, code: int, words: str, still: bool) -> None:
+        """Decide about what tar said."""
+        said = complaints(words)
+        self._sockets += said.sockets
+        wrong = [line for line in said.others if not vanished(line)]
+        if code == FAILED and (wrong or not said.others or len(words) >= STDERR_KEPT or (still and self._exact)):
+            raise ProcessError(f"Cannot archive {self._subject}: tar exited with {code}: {words.strip()}")
+        if still and said.others:
+            if self._exact:
+                raise changed(self._subject, said, "Freeze whatever writes to it, or set its freeze to none if")
+            self._torn += said.others
+
+    def _record(self, path: bytes) -> None:
+        self._names.write(path + b"\0")
+
+    def _gone(self) -> Iterator[bytes]:
+        """Yield the names that the archive holds and that were not there at the last look; the gate forgets them."""
+        self._forgotten = 0
+        for path in _names(self._names):
+            if not self._index.seen(path) and self._writer.forget(path):
+                self._forgotten += 1
+                yield path
+
+    def _prove(self, passed: Passed) -> None:
+        """Compare what the archive holds with what was there at the last look."""
+        totals = self._totals
+        found = (passed.files, passed.directories, passed.others)
+        there = (totals.files, totals.directories, totals.others)
+        if self._exact and found != there:
+            raise ArchiveError(
+                f"The archive of {self._subject} is not whole, so nothing was kept: there are {there[0]} files, "
+                f"{there[1]} directories and {there[2]} other names, and {found[0]}, {found[1]} and {found[2]} were "
+                "archived. Something writes there that is not frozen: freeze it, or set its freeze to none if it may "
+                "be archived while it changes."
+            )
+
+
+@contextlib.contextmanager
+def live_archive(
+    directory: str, destination: str, *, compression: str, level: int | None, subject: str
+) -> Iterator[LiveArchive]:
+    """Yield the archive of a directory; ``destination`` is there when the block ends well, and on disk.
+
+    ``subject`` names the directory in messages ("volume crm_storage"). Raises StoreError when the disk is full.
+    """
+    with (
+        archive_file(destination, subject, lambda: scan(directory).bytes) as target,
+        _scratch(os.path.dirname(destination)) as names,
+    ):
+        yield LiveArchive(directory, target, names, compression=compression, level=level, subject=subject)
+
+
+def _scratch(directory: str | None = None) -> t.BinaryIO:
+    return t.cast("t.BinaryIO", tempfile.TemporaryFile(buffering=BUFFER, dir=directory))
+
+
+def _names(log: t.BinaryIO) -> Iterator[bytes]:
+    log.seek(0)
+    rest = b""
+    while chunk := log.read(BUFFER):
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
