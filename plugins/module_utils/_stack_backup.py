@@ -48,6 +48,7 @@ from ._redis import facts as redis_facts
 from ._stack_find import find_one
 from ._stack_info import database_facts, describe, locate, service_of
 from ._stack_other_databases import with_unnamed
+from ._stack_thaw import recover
 from ._streamed_archive import REMARK as STREAMED
 from ._watchdog import Watch
 from ._writers import unfrozen_writers
@@ -119,7 +120,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Taken:
-    """A published backup; ``remarks`` are about what came after it, ``metrics`` is where they were written, if so."""
+    """A published backup; ``remarks`` are about what was before and after it, ``metrics`` is where those are."""
 
     backup: Backup
     manifest: Manifest
@@ -217,26 +218,29 @@ def take(
 
     Whatever happens, what ran before runs afterwards, and nothing but a complete backup gets a backup's name.
     """
-    # Nothing is created for a stack that is not there or cannot be backed up.
-    stack = plan(request, engine, profiles).stack.name
-    with locked_on_host(stack) as lock, Store(request.root).locked(stack):
-        # What runs now is only known while nobody else freezes it.
+    # A stack that is not there has no lock.
+    stack = find_one(engine, profiles, request.stack).name
+    with locked_on_host(stack) as lock:
         tell = functools.partial(tell_phase, lock) if lock is not None else _tell_nobody
         tell("look")
         began = time.time()
         try:
+            recovered = recover(stack)
+            # What runs now is only known while nobody else freezes it; nothing is created for what cannot be backed up.
             wanted = plan(request, engine, profiles)
-            taken = apply(wanted, engine, Watch(connect, lock), tell)
+            with Store(request.root).locked(stack):
+                taken = apply(wanted, engine, Watch(connect, lock), tell)
         except BaseException:
             # The failure is what the operator has to know of.
             with contextlib.suppress(OSError):
                 _write_metrics(request, stack, began, succeeded=False)
             raise
         try:
-            return wanted, replace(taken, metrics=_write_metrics(request, stack, began, succeeded=True))
+            metrics = _write_metrics(request, stack, began, succeeded=True)
         except OSError as exc:
-            remark = f"The metrics could not be written to {request.metrics_directory}: {exc.strerror}."
-            return wanted, replace(taken, remarks=(remark,))
+            metrics = None
+            recovered.append(f"The metrics could not be written to {request.metrics_directory}: {exc.strerror}.")
+        return wanted, replace(taken, metrics=metrics, remarks=tuple(recovered))
 
 
 def _write_metrics(request: Request, stack: str, began: float, *, succeeded: bool) -> str | None:

@@ -25,7 +25,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._cgroup import opened
-from ._errors import EngineError, FreezeError, FreezeTimeoutError
+from ._errors import FreezeError, FreezeTimeoutError
 from ._freeze import examine
 from ._journal import DEFAULT_JOURNAL, Entry, close, new, write
 from ._revive import revive_all
@@ -125,12 +125,11 @@ class Watchdog:
                     self._say(_DISMISSED)
                     os.waitpid(self._child, 0)
                 return
-            # It is not told that all is well, and looks for itself. An engine that refuses may do so for minutes: then
-            # it goes on trying alone.
+            # It is not told that all is well, and looks for itself. An engine that refuses may do so for minutes: after
+            # the first attempt it goes on alone.
             self._line.shutdown(socket.SHUT_WR)
-            if not isinstance(error, EngineError):
-                with contextlib.suppress(OSError):
-                    self._heard(PATIENCE)
+            with contextlib.suppress(OSError):
+                self._heard(PATIENCE)
         if isinstance(error, FreezeError) and time.monotonic() >= self._deadline:
             # The freezer only sees that somebody has thawed.
             raise self._too_long() from error

@@ -86,8 +86,16 @@ def test_a_cgroup_that_is_outside_of_what_is_mounted_cannot_be_reached(make, ver
     assert locate(42, ID) is None
 
 
-def test_a_similar_name_is_not_the_mounted_one(make, version):
-    make(version, of="/docker").add(f"/x/{ID}", 42, member=f"/docker2/{ID}")
+def test_what_lies_beside_the_mount_is_not_what_is_meant(make, version):
+    host = make(version, of="/docker")
+    # Where the path of a similar name would lead.
+    host.add(f"../docker2/{ID}", 42, member=f"/docker2/{ID}")
+
+    assert locate(42, ID) is None
+
+
+def test_a_path_that_leads_upwards_is_not_what_is_meant(make, version):
+    make(version).add(f"/docker/{ID}", 42, member=f"/../docker/{ID}")
 
     assert locate(42, ID) is None
 

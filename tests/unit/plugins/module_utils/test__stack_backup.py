@@ -17,7 +17,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils import _backup_store
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _stack_backup
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
 from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo
 from ansible_collections.crm.continuity.plugins.module_utils._errors import (
@@ -487,21 +487,49 @@ def test_what_another_run_had_frozen_until_this_one_got_the_lock_is_frozen(host,
     frozen = ("web", "worker", "evolution", "redis")
     for service in frozen:
         host.change(service, state="paused")
-    real = Store.locked
+    real = _stack_backup.locked_on_host
 
     @contextlib.contextmanager
-    def locked(store, stack):
-        with real(store, stack) as lock:
+    def locked(stack):
+        with real(stack) as lock:
             for service in frozen:
                 host.change(service, state="running")
             yield lock
 
-    monkeypatch.setattr(Store, "locked", locked)
+    monkeypatch.setattr(_stack_backup, "locked_on_host", locked)
 
     taken = host.back_up()
 
     assert {entry["service"] for entry in taken.manifest.freeze["services"]} == set(frozen)
     assert "redis saves" in host.timeline()
+
+
+def test_what_a_backup_that_died_left_frozen_is_brought_back_first_and_told(host, monkeypatch):
+    host.change("web", state="exited")
+
+    def recover(stack):
+        host.change("web", state="running")
+        return [f"An earlier backup of stack {stack} died."]
+
+    monkeypatch.setattr(_stack_backup, "recover", recover)
+
+    taken = host.back_up()
+
+    assert "web" in {entry["service"] for entry in taken.manifest.freeze["services"]}
+    assert summary(taken)["remarks"][-1] == "An earlier backup of stack crm died."
+
+
+def test_what_cannot_be_brought_back_ends_the_backup(host, monkeypatch):
+    def recover(_stack):
+        raise EngineError("An earlier backup of stack crm died. No Docker daemon answers.")
+
+    monkeypatch.setattr(_stack_backup, "recover", recover)
+
+    with pytest.raises(EngineError, match="An earlier backup"):
+        host.back_up()
+
+    assert host.timeline() == []
+    assert host.published() == []
 
 
 def test_nothing_is_created_for_a_stack_that_is_not_there(host):

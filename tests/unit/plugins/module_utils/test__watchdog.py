@@ -563,25 +563,35 @@ def test_a_watchdog_that_does_not_answer_has_not_confirmed(parent, tmp_path):
     assert output == "not confirmed\n"
 
 
-def test_a_watchdog_that_was_killed_after_the_timeout_has_not_confirmed(parent, log):
-    process = parent("""
-    try:
-        with watchdog(timeout=0.2) as dog:
-            try:
-                freeze()
-                os.kill(dog._child, signal.SIGKILL)
-                os.waitpid(dog._child, 0)
-                dog.confirm()
-            finally:
-                freezer.thaw()
-    except FreezeTimeoutError:
-        print("not confirmed")
-    """)
+ASK = """
+    with watchdog(timeout=0.2) as dog:
+        freeze()
+        {meanwhile}
+        try:
+            dog.confirm()
+            print("yes")
+        except FreezeTimeoutError:
+            print("no")
+"""
+KILL = "os.kill(dog._child, signal.SIGKILL); os.waitpid(dog._child, 0)"
+
+
+@pytest.mark.parametrize("meanwhile", [pytest.param("pass", id="lives"), pytest.param(KILL, id="was killed")])
+def test_a_watchdog_does_not_confirm_what_it_may_have_thawed(parent, log, meanwhile):
+    process = parent(ASK.format(meanwhile=meanwhile))
     eventually(lambda: log() == THAWED)
 
     output, _errors = process.communicate("go on\n", timeout=20)
 
-    assert output == "not confirmed\n"
+    assert output == "no\n"
+
+
+def test_a_watchdog_confirms_what_it_has_not_touched(parent):
+    process = parent(ASK.replace("0.2", "60").format(meanwhile="pass"))
+
+    output, _errors = process.communicate("go on\n", timeout=20)
+
+    assert output == "yes\n"
 
 
 # When somebody meddles
