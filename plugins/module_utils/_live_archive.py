@@ -157,6 +157,8 @@ class LiveArchive:
         self._names.truncate()
         self._writer.restart()
         self._index = PathIndex()
+        # The directory itself is always the first member.
+        self._index.keep(b"")
         self._look(None, still)
         stage = create_stage(self._directory, f"archive {self._subject}", live=not still)
         self._judge(*self._writer.part(stage), still)
@@ -179,17 +181,15 @@ class LiveArchive:
             if kind == stat.S_IFSOCK:
                 # No archive can hold one.
                 continue
-            differs = index.see(path, status, began)
-            if listed is None:
+            if not index.see(path, status, began) or listed is None:
                 continue
             held = holds(path)
             if (held == A_DIRECTORY and kind != stat.S_IFDIR) or (held == ANOTHER and kind == stat.S_IFDIR):
                 return None
-            if differs or not held:
-                listed.write(b"./%b\0" % path)
-                entries += 1
-                if kind == stat.S_IFREG:
-                    size += min(status.st_size, status.st_blocks * 512)
+            listed.write(b"./%b\0" % path)
+            entries += 1
+            if kind == stat.S_IFREG:
+                size += min(status.st_size, status.st_blocks * 512)
         if listed is not None:
             listed.flush()
         self._totals = tally.totals()
@@ -208,6 +208,7 @@ class LiveArchive:
             self._torn += said.others
 
     def _record(self, path: bytes) -> None:
+        self._index.keep(path)
         self._names.write(path + b"\0")
 
     def _gone(self) -> Iterator[bytes]:

@@ -38,6 +38,7 @@ class PathIndex:
         self._names = array.array("Q", bytes(8 * slots))
         self._stamps = array.array("Q", bytes(8 * slots))
         self._rounds = array.array("H", bytes(2 * slots))
+        self._kept = bytearray(slots)
         self._used = 0
         self._round = 0
 
@@ -46,7 +47,7 @@ class PathIndex:
         self._round = self._round % (_ROUNDS - 1) + 1
 
     def see(self, path: bytes, status: os.stat_result, began: int) -> bool:
-        """Note what a name is in this round; return whether that may differ from what it was.
+        """Note what a name is in this round; return whether that may differ from what is kept of it.
 
         What was changed a moment before ``began``, when the round began (nanoseconds since 1970), or later is in
         doubt, in this round and in the next one: another change within one tick of the clock would not show, nor would
@@ -57,21 +58,32 @@ class PathIndex:
         doubtful = changed >= began - TICK or (changed >= began - 2 * SECOND and not changed % SECOND)
         stamp = DOUBTFUL if doubtful else _stamp(status)
         slot = self._slot(name)
-        same = self._names[slot] == name and self._stamps[slot] == stamp != DOUBTFUL
-        if not self._names[slot]:
-            self._names[slot] = name
-            self._used += 1
+        same = self._stamps[slot] == stamp != DOUBTFUL and self._kept[slot]
         self._stamps[slot] = stamp
         self._rounds[slot] = self._round
-        if self._used * 3 > len(self._names) * 2:
-            self._grow()
+        if not self._names[slot]:
+            self._take(slot, name)
         return not same
+
+    def keep(self, path: bytes) -> None:
+        """Note that something is kept of a name: without that it never is the same."""
+        name = hash(path) & _BITS or 1
+        slot = self._slot(name)
+        self._kept[slot] = 1
+        if not self._names[slot]:
+            self._take(slot, name)
 
     def seen(self, path: bytes) -> bool:
         """Return whether a name was there in this round."""
         name = hash(path) & _BITS or 1
         slot = self._slot(name)
         return self._names[slot] == name and self._rounds[slot] == self._round
+
+    def _take(self, slot: int, name: int) -> None:
+        self._names[slot] = name
+        self._used += 1
+        if self._used * 3 > len(self._names) * 2:
+            self._grow()
 
     def _slot(self, name: int) -> int:
         names = self._names
@@ -82,17 +94,19 @@ class PathIndex:
         return slot
 
     def _grow(self) -> None:
-        names, stamps, rounds = self._names, self._stamps, self._rounds
+        names, stamps, rounds, kept = self._names, self._stamps, self._rounds, self._kept
         slots = 2 * len(names)
         self._names = array.array("Q", bytes(8 * slots))
         self._stamps = array.array("Q", bytes(8 * slots))
         self._rounds = array.array("H", bytes(2 * slots))
+        self._kept = bytearray(slots)
         for position, name in enumerate(names):
             if name:
                 slot = self._slot(name)
                 self._names[slot] = name
                 self._stamps[slot] = stamps[position]
                 self._rounds[slot] = rounds[position]
+                self._kept[slot] = kept[position]
 
 
 def _stamp(status: os.stat_result) -> int:

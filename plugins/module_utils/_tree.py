@@ -40,15 +40,10 @@ class Totals:
         return self.files + self.directories + self.others
 
 
-class Entry(t.NamedTuple):
-    """One name of a tree: its path below the root, and what ``lstat`` says about it."""
-
-    path: bytes
-    status: os.stat_result
-
-
-def walk(directory: str) -> Iterator[Entry]:
+def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
     """Yield every entry below a directory, a directory before what is in it; follows no symbolic link.
+
+    An entry is its path below the root, and what ``lstat`` says about it.
 
     Memory grows with the number of pending directories only. What vanishes on the way is left out: the tree may be
     in use. Raises OSError for what cannot be read.
@@ -72,7 +67,7 @@ def walk(directory: str) -> Iterator[Entry]:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                yield Entry(entry.path[skip:], status)
+                yield entry.path[skip:], status
 
 
 class Tally:

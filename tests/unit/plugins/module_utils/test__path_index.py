@@ -32,6 +32,7 @@ def looked_at(path=b"a", began=NOW, **changed):
     index = PathIndex()
     index.begin()
     assert index.see(path, Status(**changed), began)
+    index.keep(path)
     index.begin()
     return index
 
@@ -45,6 +46,26 @@ def test_a_name_that_differs_in_anything_is_not(fact):
     index = looked_at()
 
     assert index.see(b"a", Status(**{fact: getattr(Status(), fact) + 1}), NOW)
+    assert index.see(b"a", Status(), NOW)
+    assert not index.see(b"a", Status(), NOW)
+
+
+def test_a_name_of_which_nothing_is_kept_is_never_the_same():
+    index = PathIndex()
+    index.begin()
+    for _time in range(2):
+        assert index.see(b"a", Status(), NOW)
+    index.keep(b"a")
+
+    assert not index.see(b"a", Status(), NOW)
+
+
+def test_what_is_kept_of_a_name_that_was_not_seen_is_no_reason_to_trust_it():
+    index = PathIndex()
+    index.begin()
+    index.keep(b"a")
+
+    assert not index.seen(b"a")
     assert index.see(b"a", Status(), NOW)
     assert not index.see(b"a", Status(), NOW)
 
@@ -103,6 +124,7 @@ def test_a_hundred_thousand_names_are_kept_apart_in_little_memory():
     index.begin()
     for size, name in enumerate(names):
         index.see(name, Status(st_size=size), NOW)
+        index.keep(name)
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
 
@@ -121,6 +143,7 @@ def test_two_writes_that_no_clock_tells_apart_are_told_apart(tmp_path):
         index = PathIndex()
         index.begin()
         index.see(b"file", os.lstat(path), time.time_ns())
+        index.keep(b"file")
         with open(path, "r+b") as stream:
             stream.write(b"xyz")
         index.begin()
