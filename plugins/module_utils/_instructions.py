@@ -14,6 +14,7 @@ import shlex
 import typing as t
 
 from ._config_bundle import bundle_name
+from ._volume_directory import LOCAL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -113,7 +114,11 @@ def _volumes(manifest: Manifest) -> list[str]:
             labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
             options = [f"--opt {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["options"].items())]
             name = shlex.quote(entry["source"])
-            commands.append(" ".join(["docker volume create", *labels, *options, name]))
+            driver = [] if entry["driver"] in (None, LOCAL) else [f"--driver {shlex.quote(entry['driver'])}"]
+            commands.append(" ".join(["docker volume create", *driver, *labels, *options, name]))
+            if driver:
+                commands += _through_container(artifact, entry)
+                continue
             place = f"\"$(docker volume inspect --format '{{{{.Mountpoint}}}}' {name})\""
         else:
             place = shlex.quote(entry["source"])
@@ -130,6 +135,17 @@ def _volumes(manifest: Manifest) -> list[str]:
             labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
             commands.append(" ".join(["docker volume create", *labels, shlex.quote(entry["source"])]))
     return [_block("3. Create and fill the volumes", commands)] if commands else []
+
+
+def _through_container(artifact: Artifact, entry: Mapping[str, t.Any]) -> list[str]:
+    """Return the commands that fill a volume which no path of the host leads to."""
+    mount = entry["mounts"][0]
+    service, path = shlex.quote(mount["service"]), shlex.quote(f":{mount['path']}")
+    return [
+        "# The engine fills it, through a container that mounts it.",
+        f"compose create {service} </dev/null",
+        f'{_decompress(artifact)} | docker cp - "$(compose ps --all --quiet {service} | head -n 1)"{path}',
+    ]
 
 
 def _databases(manifest: Manifest) -> list[str]:

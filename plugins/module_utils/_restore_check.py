@@ -21,7 +21,7 @@ from ._errors import StackError
 from ._stack import COMPOSE
 from ._stack_info import MASK
 from ._tree import scan
-from ._volume_directory import data_directory
+from ._volume_directory import LOCAL, data_directory
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,7 @@ def check(request: Request, engine: Engine) -> dict[str, t.Any]:
             *_strangers(engine, containers, volumes),
             *_compose_files(manifest),
             *_masked(volumes),
+            *_other_drivers(manifest, volumes),
         ],
     }
 
@@ -118,7 +119,8 @@ def _volume(engine: Engine, entry: Mapping[str, t.Any], manifest: Manifest, dire
     artifact = manifest.find("archive", entry["name"])
     deletions = manifest.find("deletions", entry["name"])
     there = os.path.isdir(entry["source"]) if entry["kind"] == "bind" else engine.volume(entry["source"]) is not None
-    files = scan(data_directory(engine, entry["kind"], entry["source"])).files if there else 0
+    by_path = there and not _has_other_driver(entry)
+    files = scan(data_directory(engine, entry["kind"], entry["source"])).files if by_path else 0
     return {
         "name": entry["name"],
         "kind": entry["kind"],
@@ -185,6 +187,20 @@ def _masked(volumes: list[dict[str, t.Any]]) -> list[str]:
         for volume in volumes
         if not volume["exists"] and any(MASK in value for value in volume["options"].values())
     ]
+
+
+def _other_drivers(manifest: Manifest, volumes: list[dict[str, t.Any]]) -> list[str]:
+    others = {entry["name"]: entry["driver"] for entry in manifest.source["volumes"] if _has_other_driver(entry)}
+    return [
+        f"Volume {volume['name']} uses the driver {others[volume['name']]}, so no path of this host leads to it, and "
+        "it cannot be put back in one step. The RESTORE.md of the backup has the commands for this stack."
+        for volume in volumes
+        if volume["archive"] and volume["name"] in others
+    ]
+
+
+def _has_other_driver(entry: Mapping[str, t.Any]) -> bool:
+    return entry["driver"] not in (None, LOCAL)
 
 
 def _strangers(engine: Engine, own: list[Container], volumes: list[dict[str, t.Any]]) -> list[str]:

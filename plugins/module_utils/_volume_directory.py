@@ -18,13 +18,15 @@ from ._errors import EngineError, StackError
 if t.TYPE_CHECKING:
     from ._engine import Container, Engine, Volume
 
+# The one driver whose volumes are directories of this host.
+LOCAL = "local"
 MOUNTS = "/proc/self/mountinfo"
 ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 def volume_directory(volume: Volume) -> str:
     """Return the directory that holds a volume's content; raise EngineError when it can't be read at this moment."""
-    if volume.driver != "local":
+    if volume.driver != LOCAL:
         raise EngineError(
             f"Volume {volume.name} uses the driver {volume.driver}, whose content is not a directory of this host. "
             "Only the driver local is supported: copy the data to a local volume, or leave this volume out and use "

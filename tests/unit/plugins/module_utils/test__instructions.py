@@ -68,6 +68,16 @@ def test_a_volume_gets_its_labels_and_options_back():
 LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage")
 
 
+def test_a_volume_of_another_driver_is_filled_through_a_container():
+    facts = with_first("volumes", driver="rclone", mounts=[{"service": "rails", "path": "/app/storage"}])
+
+    text = commands(render(manifest(source=facts)))
+
+    assert "docker volume create --driver rclone --label" in text
+    assert "compose create rails </dev/null\n" in text
+    assert ' volumes/crm_storage.tar.zst | docker cp - "$(compose ps --all --quiet rails | head -n 1)":/app/' in text
+
+
 def test_deleted_names_are_removed_from_the_volume_that_was_just_filled():
     lines = commands(render(manifest(artifacts=(*manifest().artifacts, LIST)))).splitlines()
 

@@ -22,6 +22,7 @@ from ansible_collections.crm.continuity.tests.unit.fakes import (
     container,
     manifest,
     source,
+    volume,
 )
 
 
@@ -387,3 +388,15 @@ def test_a_volume_without_secrets_is_created(tmp_path):
     put(tmp_path, manifest(source=source(volumes=[{**entry, "options": {"type": "nfs", "o": "addr=nas"}}])))
 
     assert check(Request(str(tmp_path)), FakeEngine())["problems"] == []
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_volume_of_another_driver_is_a_problem_with_a_remedy(tmp_path, exists):
+    (entry,) = source()["volumes"]
+    put(tmp_path, manifest(source=source(volumes=[{**entry, "driver": "rclone"}])))
+    engine = FakeEngine(volumes=[volume("crm_storage", driver="rclone")] if exists else [])
+
+    (problem,) = check(Request(str(tmp_path)), engine)["problems"]
+
+    assert problem.startswith("Volume crm_storage uses the driver rclone")
+    assert "RESTORE.md" in problem
