@@ -48,7 +48,7 @@ options:
     description: Directory of the compose project. Found by label when left out.
     type: path
   exclude:
-    description: Volumes not to keep, by name or by the path that they are mounted on.
+    description: Volumes not to keep, by name or by the path that they are mounted on, and databases by name.
     type: list
     elements: str
     default: []
@@ -64,6 +64,7 @@ options:
     description:
       - How services are frozen, by the name of the compose service, where the profile is not to decide.
       - The values are V(pause), V(stop) and V(none).
+      - A PostgreSQL server whose databases are dumped always goes on.
     type: dict
     default: {}
   freeze_budget:
