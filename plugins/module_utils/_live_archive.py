@@ -9,6 +9,8 @@ The whole directory is read first, and looked at before: a file that changes aft
 still, so the archive ends as what the directory is then, however long the first reading took. Names that were archived
 and are gone by then become a list beside the archive; later members of a name win over earlier ones on extraction.
 
+Big files that are being written to are read twice only, at first and at the cut.
+
 What a look can't see is read again at every later one: what changed just before it (see PathIndex). Before each look
 in use everything is brought to disk, so that pages of mapped files are clean: the next store to one changes the time
 of status change again.
@@ -51,6 +53,9 @@ UNOBSERVED_REMARK = (
     "its file system does not tell what changes, so it was read while the services stood still. Move it to a local "
     "disk to make that shorter"
 )
+# A file of so many bytes that was written to in the last so many nanoseconds is not read again before the cut.
+BIG = 32 << 20
+QUIET = 10_000_000_000
 BUFFER = 1 << 16
 # Tar's exit code when something could not be read.
 FAILED = 2
@@ -186,6 +191,10 @@ class LiveArchive:
             held = holds(path)
             if (held == A_DIRECTORY and kind != stat.S_IFDIR) or (held == ANOTHER and kind == stat.S_IFDIR):
                 return None
+            if not still and status.st_size >= BIG and status.st_mtime_ns > began - QUIET:
+                # A database or a log, which will have changed again by the cut: it is read then.
+                index.doubt(path)
+                continue
             listed.write(b"./%b\0" % path)
             entries += 1
             if kind == stat.S_IFREG:

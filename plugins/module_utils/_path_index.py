@@ -65,6 +65,10 @@ class PathIndex:
             self._take(slot, name)
         return not same
 
+    def doubt(self, path: bytes) -> None:
+        """Note that what is kept of a name is not what it is: the next look finds it changed."""
+        self._stamps[self._slot(hash(path) & _BITS or 1)] = DOUBTFUL
+
     def keep(self, path: bytes) -> None:
         """Note that something is kept of a name: without that it never is the same."""
         name = hash(path) & _BITS or 1

@@ -345,6 +345,25 @@ def test_an_archive_that_lacks_a_name_is_noticed(source, store, tar):
     assert list(store.iterdir()) == []
 
 
+def test_a_big_file_that_is_being_written_to_is_read_at_first_and_at_the_cut(source, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(_live_archive, "BIG", 1000)
+    (source / "database").write_bytes(b"a" * 1000)
+    (source / "upload").write_bytes(b"a" * 1000)
+    recorder = Recorder(source, store)
+
+    def change():
+        (source / "database").write_bytes(b"b" * 1000)
+        # Complete for a while when it is looked at.
+        (source / "upload").write_bytes(b"b" * 2000)
+        os.utime(source / "upload", (1, 1))
+
+    archived = recorder.record(change)
+
+    assert [caught.bytes for caught in recorder.caught] == [2000, 1000 + 2000]
+    assert archived.superseded >= 3
+    assert recorder.restore(tmp_path / "restored") == described(source)
+
+
 def test_a_directory_that_became_a_file_makes_the_archive_begin_anew(source, store, tmp_path):
     (source / "thing").mkdir()
     (source / "thing" / "child").write_text("child")
