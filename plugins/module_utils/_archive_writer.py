@@ -135,11 +135,19 @@ def archive_file(destination: str, subject: str, content: Callable[[], int]) -> 
                 # A compressor that can't write says why, or not.
                 if os.strerror(errno.ENOSPC) not in str(exc) and os.fstatvfs(target).f_bavail > 0:
                     raise
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), destination) from exc
+                raise no_space(destination, subject, content()) from exc
+            except OSError as exc:
+                # Explained here, while the file still takes what is lacking.
+                _raise_if_full(exc, destination, subject, content)
+                raise
     except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise no_space(destination, subject, content()) from exc
+        _raise_if_full(exc, destination, subject, content)
+        raise
+
+
+def _raise_if_full(error: OSError, destination: str, subject: str, content: Callable[[], int]) -> None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise no_space(destination, subject, content()) from error
 
 
 def no_space(archive: str, subject: str, content: int) -> StoreError:

@@ -197,9 +197,11 @@ def _flock(path: str, stack: str) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").strip() or "another process"
+            told = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").strip() or "another process"
+            holder, _colon, phase = told.partition(": ")
+            doing = f" ({phase})" if phase else ""
             raise StoreError(
-                f"Stack {stack} is busy: {holder} works on it. Wait for its end and run this again.", stack=stack
+                f"Stack {stack} is busy: {holder} works on it{doing}. Wait for its end and run this again.", stack=stack
             ) from None
         try:
             _tell(descriptor, f"process {os.getpid()} since {now().isoformat(timespec='seconds')}")
