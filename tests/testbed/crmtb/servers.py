@@ -37,6 +37,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 # Below the range from which the kernel takes ports for outgoing connections.
 PORTS = range(22100, 22900)
 BACKUP_ROOT = "/var/backups/crm"
+THAW = """
+for file in $(grep -rlsx FROZEN --include=freezer.state /sys/fs/cgroup); do echo THAWED >"$file"; done
+for file in $(grep -rlsx 1 --include=cgroup.freeze /sys/fs/cgroup); do echo 0 >"$file"; done
+"""
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,8 @@ def _greets(port: int) -> bool:
 
 
 def _remove(server: Server) -> None:
+    # A process that a test has left frozen cannot be killed.
+    attempt([*docker_command(), "exec", server.container, "sh", "-c", THAW])
     run([*docker_command(), "rm", "--force", "--volumes", server.container])
     run([*docker_command(), "volume", "rm", "--force", server.volume])
     say(f"removed {server.name}")
