@@ -13,17 +13,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab import table
+from lab.other import other_version
 from lab.server import LAB, ROOT, LabError, say, server
 
-from . import databases, playbooks, volumes
+from . import capture, databases, playbooks, volumes
 
 if t.TYPE_CHECKING:
     from .subjects import Row
 
 FULL = volumes.Tree(16_000, 2_000_000_000)
 QUICK = volumes.Tree(1_600, 200_000_000)
+# Nearly all of it is holes.
+MANY, FEWER = volumes.Tree(500_000, 20_000_000_000), volumes.Tree(50_000, 2_000_000_000)
 CONTACTS = 125_000
-PARTS = ("volumes", "databases", "playbooks")
+PARTS = ("volumes", "capture", "databases", "playbooks")
 
 
 def main() -> int:
@@ -32,9 +35,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of the data; the ratios mean less then")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is measured, in turns")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")
+    parser.add_argument("--against", metavar="COMMIT", help="measure stack_backup of another version beside this one")
     parser.add_argument("--keep", action="store_true", help="leave the server running afterwards")
     options = parser.parse_args()
-    tree, contacts = (QUICK, CONTACTS // 10) if options.quick else (FULL, CONTACTS)
+    tree, many, contacts = (QUICK, FEWER, CONTACTS // 10) if options.quick else (FULL, MANY, CONTACTS)
     rows: list[Row] = []
     try:
         with server("bench-a", keep=options.keep) as host:
@@ -43,6 +47,9 @@ def main() -> int:
             for part in options.only or PARTS:
                 if part == "volumes":
                     rows += volumes.rows(host, tree, options.rounds)
+                elif part == "capture":
+                    with other_version(options.against) as other:
+                        rows += capture.rows(host, tree, many, options.rounds, other)
                 elif part == "databases":
                     rows += databases.rows(host, contacts, options.rounds)
                 else:

@@ -44,6 +44,17 @@ def fill(server: Server, volume: str, tree: Tree) -> None:
     server.run("python3", f"{LAB}/seed/tree.py", f"{VOLUMES}/{volume}/_data", *arguments)
 
 
+def runbook(volume: str, out: str = OUT) -> Subject:
+    """Return what the runbook does with a volume, word for word but for the names."""
+    return Subject(
+        "runbook's tar -czf in a container",
+        [
+            *("docker", "run", "--rm", "-v", f"{volume}:/volume", "-v", f"{out}:/backup", "alpine"),
+            *("sh", "-c", "cd /volume && tar -czf /backup/runbook.tar.gz ."),
+        ],
+    )
+
+
 def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
     """Measure, and return the rows of the table."""
     server.run("mkdir", "-p", OUT)
@@ -65,24 +76,17 @@ def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
         f"zstd -q -dc {_kept('bench_data')} | tar -C {VOLUMES}/bench_bare/_data -x",
         "docker volume rm -f bench_bare && docker volume create bench_bare",
     )
-    # Word for word what the runbook does, with the names of this server.
-    runbook = Subject(
-        "runbook's tar -czf in a container",
-        [
-            *("docker", "run", "--rm", "-v", "bench_data:/volume", "-v", f"{OUT}:/backup", "alpine"),
-            *("sh", "-c", "cd /volume && tar -czf /backup/runbook.tar.gz ."),
-        ],
-    )
+    theirs = runbook("bench_data")
     ours_gz = _ours("our export .tar.gz", gz)
     samples = Samples(server)
     quick = [ours_zst, bare, ours_gz, ours_import, bare_import]
     # The runbook takes longer than all the others together: they have time for two turns in each round.
-    samples.interleave([*quick, runbook, *quick], rounds)
+    samples.interleave([*quick, theirs, *quick], rounds)
     _same_files(server, "bench_data", "bench_bare")
 
     found = [
-        samples.faster("capture", f"export .tar.zst, {tree.words}; peer: runbook", ours_zst.name, runbook.name, 15),
-        samples.faster("capture", "export .tar.gz, the same; peer: runbook", ours_gz.name, runbook.name, 7),
+        samples.faster("capture", f"export .tar.zst, {tree.words}; peer: runbook", ours_zst.name, theirs.name, 15),
+        samples.faster("capture", "export .tar.gz, the same; peer: runbook", ours_gz.name, theirs.name, 7),
         samples.within("capture", "export .tar.zst; peer: bare tar | zstd -T0 -3", ours_zst.name, bare.name, 1.3),
         samples.within(
             "restore",

@@ -14,8 +14,9 @@ import typing as t
 from lab import table
 from lab.server import LabError, say, server
 
-from .outside import line_of, power_cuts, refused_restores
+from .outside import line_of, power_cuts, refused_restores, severed
 from .prepare import prepare
+from .under_load import under_load
 
 if t.TYPE_CHECKING:
     from lab.server import Server
@@ -24,20 +25,29 @@ if t.TYPE_CHECKING:
 
 # How often, and how often in a hurry. Where there is no choice it is once.
 COUNTS = {
-    "kill-group": (20, 4),
-    "kill-python": (20, 4),
+    # Rounds of all twelve phases.
+    "phases-group": (2, 1),
+    "phases-python": (2, 1),
+    "kill-group": (6, 3),
+    "kill-python": (6, 3),
     "signals": (6, 3),
     "second": (3, 1),
     "full-disk": (12, 3),
+    "full-in-delta": (3, 1),
     "read-only": (1, 1),
     "flips": (200, 20),
     "flips-restore": (20, 4),
     "truncated": (50, 9),
     "hostile": (1, 1),
     "restore": (1, 1),
+    "hung": (4, 2),
+    "severed": (1, 1),
     "engine-stop": (2, 1),
     "engine-kill": (2, 1),
+    "engine-kill-live": (2, 1),
+    "reboot": (2, 1),
     "power-cut": (2, 1),
+    "under-load": (50, 4),
 }
 COLUMNS = ("area", "name", "tried", "survived", "lost", "left_down", "undetected", "holds")
 
@@ -73,6 +83,10 @@ def _line(host: Server, line: str, count: int, seed: str) -> Counts:
         return power_cuts(host, count, seed)
     if line == "restore":
         return refused_restores(host)
+    if line == "severed":
+        return severed(host)
+    if line == "under-load":
+        return under_load(host, count)
     return line_of(host, line, "--count", str(count), "--seed", seed)
 
 

@@ -23,6 +23,8 @@ DAMAGES = {
     "a bit of the manifest": "manifest.json",
     "a bit of the checksums": "SHA256SUMS",
 }
+# When the connection is lost.
+SEVERED = ("live", "freeze", "delta", "dump")
 _FLIP = "import sys; f = open(sys.argv[1], 'r+b'); f.seek(99); b = f.read(1)[0]; f.seek(99); f.write(bytes([b ^ 4]))"
 
 
@@ -35,7 +37,19 @@ def power_cuts(server: Server, count: int, seed: str) -> Counts:
         server.boot()
         words = ("--before", ",".join(held["before"]), "--known", ",".join(held["known"]))
         row = line_of(server, "power-cut", *words)
-        total = _added(total, row)
+        total = added(total, row)
+    return total
+
+
+def severed(server: Server) -> Counts:
+    """Kill the connection through which a backup was started, with and without a terminal, in several phases."""
+    total: Counts = {}
+    for phase in SEVERED:
+        for terminal in (True, False):
+            command = f"python3 {LAB}/payloads/backup.py"
+            with server.connected(command, terminal=terminal):
+                words = ("severed", "--phase", phase, "--how", "with a terminal" if terminal else "without")
+                total = added(total, line_of(server, *words))
     return total
 
 
@@ -53,7 +67,7 @@ def refused_restores(server: Server) -> Counts:
         say(f"{what}: {'refused' if refused else 'RESTORED'}, the stack was {'left alone' if untouched else 'TOUCHED'}")
         row = {"area": "restore", "name": "playbook crm.continuity.restore of a damaged backup", "tried": 1}
         row |= {"survived": int(refused and untouched), "lost": 0, "left_down": int(not untouched)}
-        total = _added(total, row | {"undetected": int(not refused), "holds": refused and untouched})
+        total = added(total, row | {"undetected": int(not refused), "holds": refused and untouched})
     return total
 
 
@@ -81,7 +95,8 @@ def _containers(server: Server) -> bytes:
     return server.shell(f"docker inspect --format '{form}' $(docker ps --all --quiet | sort)").stdout
 
 
-def _added(total: Counts, row: Counts) -> Counts:
+def added(total: Counts, row: Counts) -> Counts:
+    """Add what one more run has counted to the same line."""
     if not total:
         return row
     return {

@@ -20,6 +20,10 @@ PLACE = f"{LAB}/damage"
 COPY = "/var/backups/damage"
 ELSEWHERE = "/var/backups/elsewhere"
 VOLUMES = "/var/lib/docker/volumes"
+# Seconds; the cut of one line hangs for longer than that.
+TIMEOUT = 2
+# Services that are stopped and not paused where the line says so.
+STOPPED = ("chatwoot_sidekiq", "evolution_api")
 # What a hostile archive may hold at most.
 MOST = 40_000_000
 COMPRESSIONS = {"tar.zst": "zstd", "tar.gz": "gzip", "tar": "none"}
@@ -31,11 +35,16 @@ def prepare(server: Server) -> str:
     crm.deploy(server)
     crm.fill(server, "small")
     server.copy(Path(__file__).parent / "onhost", f"{LAB}/faults/onhost")
+    # It is told by its table what to run at boot; nothing starts it here, and so a line of ours plays its part.
+    server.shell("apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends cron")
+    server.playbook("prepare")
     say("running every module once without a fault")
     taken = server.module("backup", "stack_backup", {"stack": crm.STACK})
     server.module("verify", "backup_verify", {"stack": crm.STACK})
     server.module("backup-elsewhere", "stack_backup", {"stack": crm.STACK, "backup_root": ELSEWHERE})
     server.run("rm", "-rf", ELSEWHERE)
+    server.module("backup-timeout", "stack_backup", {"stack": crm.STACK, "freeze_timeout": TIMEOUT})
+    server.module("backup-stop", "stack_backup", {"stack": crm.STACK, "freeze": dict.fromkeys(STOPPED, "stop")})
     path: str = taken.result["directory"]
     server.shell(f"mkdir -p {COPY}/{crm.STACK} {PLACE} && cp -a {path} {COPY}/{crm.STACK}/")
     server.module("verify-copy", "backup_verify", {"stack": crm.STACK, "backup_root": COPY})

@@ -63,6 +63,14 @@ class Server:
             raise LabError(f"{self.name}: {command[:300]} exited with {done.returncode}: {_words(done)}")
         return done
 
+    @contextlib.contextmanager
+    def connected(self, command: str, *, terminal: bool) -> Iterator[None]:
+        """Run a line of shell through a connection of its own that may be killed, as long as the context lasts."""
+        options = ("-F", str(STATE / "ssh_config"), "-o", "ControlPath=none", "-tt" if terminal else "-T")
+        argv = ["ssh", *options, self.name, command]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            yield
+
     def stream(self, *argv: str) -> Iterator[str]:
         """Run a program on the server and yield the lines that it prints, as they come."""
         with subprocess.Popen(
@@ -83,10 +91,16 @@ class Server:
         )
         self.shell(f"mkdir -p {destination} && tar --no-same-owner -xf - -C {destination}", stdin=packed.stdout)
 
-    def module(self, name: str, module: str, arguments: Mapping[str, t.Any]) -> Prepared:
-        """Run a module once as Ansible does, and keep what Ansible sent to the server, to run exactly that again."""
+    def module(
+        self, name: str, module: str, arguments: Mapping[str, t.Any], *, collections: Path | None = None
+    ) -> Prepared:
+        """Run a module once as Ansible does, and keep what Ansible sent to the server, to run exactly that again.
+
+        ``collections`` is where Ansible finds another version of the collection than this one.
+        """
         place = f"{LAB}/payloads/{name}"
         env = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TMP": place, "ANSIBLE_PIPELINING": "0"}
+        env |= {"ANSIBLE_COLLECTIONS_PATH": str(collections)} if collections else {}
         words = [f"crm.continuity.{module}", "-a", json.dumps(arguments)]
         begun = time.monotonic()
         done = _ansible("ansible", "-i", str(INVENTORY), self.name, "--one-line", "-m", *words, env=env)

@@ -10,7 +10,7 @@ import argparse
 import random
 import typing as t
 
-from . import blows, damage, disks, hostile
+from . import blows, damage, disks, gone, hostile, under_load
 from .tally import Tally
 
 if t.TYPE_CHECKING:
@@ -21,6 +21,8 @@ def main() -> None:
     """Do what one line of the table says."""
     parser = argparse.ArgumentParser()
     parser.add_argument("line", choices=(*LINES, "hold"))
+    parser.add_argument("--how", default="", help="how the backup was started whose connection is lost")
+    parser.add_argument("--phase", default="live", help="when the connection is lost")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--before", default="", help="containers that ran before a power cut")
@@ -28,12 +30,14 @@ def main() -> None:
     options = parser.parse_args()
     chance = random.Random(f"{options.line}:{options.seed}")
     if options.line == "hold":
-        blows.hold(chance)
+        gone.hold(chance)
         return
     area, name, act = LINES[options.line]
     tally = Tally(area, name)
     if options.line == "power-cut":
-        blows.after_power_cut(tally, set(options.before.split(",")), set(filter(None, options.known.split(","))))
+        gone.after_power_cut(tally, set(options.before.split(",")), set(filter(None, options.known.split(","))))
+    elif options.line == "severed":
+        gone.severed(tally, options.phase, options.how)
     else:
         act(tally, options.count, chance)
     tally.report()
@@ -43,10 +47,21 @@ Act: t.TypeAlias = "Callable[[Tally, int, random.Random], None]"
 
 
 def _nothing(_tally: Tally, _count: int, _chance: random.Random) -> None:
-    raise SystemExit("A power cut comes from outside.")
+    raise SystemExit("This fault comes from outside.")
 
 
+UNDER_LOAD = "backup while everything writes, and its restore"
 LINES: dict[str, tuple[str, str, Act]] = {
+    "phases-group": (
+        "capture",
+        "SIGKILL of the process group at every phase boundary",
+        lambda *a: blows.killed_at(*a, group=True),
+    ),
+    "phases-python": (
+        "capture",
+        "SIGKILL of the Python process at every phase boundary",
+        lambda *a: blows.killed_at(*a, group=False),
+    ),
     "kill-group": ("capture", "SIGKILL of the module's whole process group", lambda *a: blows.killed(*a, group=True)),
     "kill-python": (
         "capture",
@@ -56,14 +71,25 @@ LINES: dict[str, tuple[str, str, Act]] = {
     "signals": ("capture", "HUP, TERM, INT while frozen", blows.interrupted),
     "second": ("capture", "second backup at the same time", lambda tally, count, _chance: blows.doubled(tally, count)),
     "full-disk": ("capture", "full disk: no bytes or no inodes left", disks.full),
+    "full-in-delta": ("capture", "disk that is filled up at the moment of the freeze", disks.full_in_delta),
     "read-only": (
         "capture",
         "backup root read-only or no directory",
         lambda tally, _count, _chance: disks.read_only(tally),
     ),
-    "engine-stop": ("capture", "dockerd stopped while frozen", lambda *a: blows.engine_gone(*a, kill=False)),
-    "engine-kill": ("capture", "dockerd killed while frozen", lambda *a: blows.engine_gone(*a, kill=True)),
+    "hung": ("capture", "cut that hangs for longer than freeze_timeout", lambda t, c, _chance: blows.hung(t, c)),
+    "severed": ("capture", "connection killed in the live pass, freeze, delta and dump", _nothing),
+    "engine-stop": ("capture", "dockerd stopped while frozen", lambda *a: gone.daemon(*a, kill=False, phase="cut")),
+    "engine-kill": ("capture", "dockerd killed while frozen", lambda *a: gone.daemon(*a, kill=True, phase="cut")),
+    "engine-kill-live": (
+        "capture",
+        "dockerd killed in the live pass, services started by hand",
+        lambda *a: gone.daemon(*a, kill=True, phase="live"),
+    ),
+    "reboot": ("capture", "module and watchdog killed while services are stopped, reboot", gone.rebooted),
     "power-cut": ("capture", "power cut of the server while frozen", _nothing),
+    "under-load": ("capture", UNDER_LOAD, lambda t, c, _chance: under_load.backed_up(t, c)),
+    "resumed": ("capture", UNDER_LOAD, lambda t, _count, _chance: under_load.resumed(t)),
     "flips": ("trust", "one bit flipped, then verify", damage.flipped),
     "flips-restore": ("restore", "one bit flipped, then import or restore", damage.restored),
     "truncated": ("restore", "truncated archive, no checksum given", damage.truncated),

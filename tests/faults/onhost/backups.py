@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -18,6 +19,8 @@ if t.TYPE_CHECKING:
 
 ROOT = Path("/var/backups/crm")
 STACK = "crm"
+LOCK = Path("/run/crm.continuity") / f"{STACK}.lock"
+JOURNAL = Path("/var/lib/crm.continuity/journal")
 ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 
 
@@ -46,6 +49,34 @@ def fault(id_: str, root: Path = ROOT) -> str:
     manifest = json.loads((directory / "manifest.json").read_text())
     unlisted = {artifact["path"] for artifact in manifest["artifacts"]} - sums
     return f"{id_} has artifacts without checksum: {sorted(unlisted)}" if unlisted else ""
+
+
+def journal() -> dict[str, str]:
+    """Return the journal of the stack, by its path, while there is one."""
+    path = JOURNAL / f"{STACK}.json"
+    return {str(path): "there"} if path.exists() else {}
+
+
+def working() -> tuple[int, str] | None:
+    """Return the process that holds the lock of the stack, and the phase that it says it is in."""
+    try:
+        holder, _colon, phase = LOCK.read_text().strip().rpartition(": ")
+    except OSError:
+        return None
+    pid = holder.split()[1] if holder.startswith("process ") else ""
+    return (int(pid), phase) if pid and Path(f"/proc/{pid}").exists() else None
+
+
+def running(command: bytes) -> dict[str, str]:
+    """Return the processes that were started by the same command line."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            # It may be gone by now.
+            with contextlib.suppress(OSError):
+                if (entry / "cmdline").read_bytes() == command:
+                    found[entry.name] = "running"
+    return found
 
 
 def prune(keep: Collection[str]) -> None:

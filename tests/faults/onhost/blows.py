@@ -2,28 +2,32 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Blows that fall while a backup is being taken: signals, a second backup, an engine that goes away."""
+"""Blows that fall while a backup is being taken: signals, a second backup, a cut that hangs."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
 import signal
-import subprocess
 import time
 import typing as t
 from dataclasses import dataclass
 
-from . import backups, engine
-from .module import Module, run
+from . import aftermath, backups, engine
+from .aftermath import LIMIT
+from .module import PHASES, Module, run
 from .tally import Attempt, Tally, tell
 
 if t.TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
-# Seconds until everything has to run again: after the death of the module, and after that of the engine.
-LIMIT = 30
-ENGINE_LIMIT = 120
 LEFT_LIMIT = 15
+# freeze_timeout of one of the payloads, and how much later everything has to run.
+TIMEOUT = 2
+GRACE = 3
+# How much later than the beginning of a phase a blow falls.
+LITTLE = 0.05
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 
@@ -63,24 +67,43 @@ def killed(tally: Tally, count: int, chance: random.Random, *, group: bool) -> N
         if turn == 1:
             module.wait_thawed()
         time.sleep(chance.uniform(0, (usual.frozen, usual.after, usual.whole)[turn]))
-        frozen = len(engine.paused())
-        if module.ended:
-            # It was faster than usual: no blow, no attempt.
-            module.result()
-            continue
-        moment = time.monotonic() - module.begun
-        module.strike(signal.SIGKILL, group=group)
+        _kill(tally, module, before, known, group=group)
+    aftermath.at_the_end(tally, before)
+
+
+def killed_at(tally: Tally, count: int, chance: random.Random, *, group: bool) -> None:
+    """Kill the module at the boundary of every phase: the moment that it says it begins, and a little later."""
+    before = engine.well()
+    for number in range(count):
+        for phase in PHASES:
+            known = backups.listed()
+            module = Module("backup")
+            module.wait_phase(phase)
+            if number:
+                time.sleep(chance.uniform(0, LITTLE))
+            _kill(tally, module, before, known, group=group)
+    aftermath.at_the_end(tally, before)
+
+
+def _kill(tally: Tally, module: Module, before: set[str], known: set[str], *, group: bool) -> None:
+    phase, still = module.phase, len(engine.frozen())
+    if module.ended:
+        # It was faster than usual: no blow, no attempt.
         module.result()
-        begun = time.monotonic()
-        attempt = Attempt()
-        aftermath(attempt, before, known, LIMIT)
-        back = time.monotonic() - begun
-        left = engine.until(module.survivors, LEFT_LIMIT)
-        attempt.other += [f"process {pid} ({name}) is left over" for pid, name in left.items()]
-        and_again(attempt)
-        tally.add(f"killed after {moment:.2f} s with {frozen} frozen, all run after {back:.2f} s", attempt)
-        backups.prune(known)
-    at_the_end(tally, before)
+        return
+    moment = time.monotonic() - module.begun
+    module.strike(signal.SIGKILL, group=group)
+    module.result()
+    begun = time.monotonic()
+    attempt = Attempt()
+    aftermath.check(attempt, before, known, LIMIT)
+    back = time.monotonic() - begun
+    left = engine.until(module.survivors, LEFT_LIMIT)
+    attempt.other += [f"process {pid} ({name}) is left over" for pid, name in left.items()]
+    aftermath.and_again(attempt)
+    where = f"in phase {phase}" if phase else "before it had the lock"
+    tally.add(f"killed {where}, after {moment:.2f} s with {still} frozen, all run after {back:.2f} s", attempt)
+    backups.prune(known)
 
 
 def interrupted(tally: Tally, count: int, chance: random.Random) -> None:
@@ -106,13 +129,13 @@ def interrupted(tally: Tally, count: int, chance: random.Random) -> None:
         attempt = Attempt()
         # It thaws by itself before it ends: there is nothing to wait for.
         attempt.left_down += [f"{name} is {state} when it ends" for name, state in engine.still(before).items()]
-        aftermath(attempt, before, known, LIMIT)
+        aftermath.check(attempt, before, known, LIMIT)
         attempt.other += [f"no clean error: {result.message}"] if not result.clean else []
         attempt.other += [f"{name} is left over" for name in backups.leftovers()]
-        and_again(attempt)
+        aftermath.and_again(attempt)
         tally.add(f"{chosen.name} to {'the group' if group else 'the process'}: {result.message[:120]}", attempt)
         backups.prune(known)
-    at_the_end(tally, before)
+    aftermath.at_the_end(tally, before)
 
 
 def doubled(tally: Tally, count: int) -> None:
@@ -133,110 +156,62 @@ def doubled(tally: Tally, count: int) -> None:
             attempt.other.append(f"no clean refusal: {second.message}")
         if not done.succeeded:
             attempt.lost.append(f"the first backup failed: {done.message}")
-        aftermath(attempt, before, known, LIMIT)
-        and_again(attempt)
+        aftermath.check(attempt, before, known, LIMIT)
+        aftermath.and_again(attempt)
         tally.add(f"the second one was told: {second.message[:120]}", attempt)
         backups.prune(known)
-    at_the_end(tally, before)
+    aftermath.at_the_end(tally, before)
 
 
-def engine_gone(tally: Tally, count: int, chance: random.Random, *, kill: bool) -> None:
-    """Stop or kill the Docker daemon while it is frozen, and start it again."""
-    usual = phases()
+def hung(tally: Tally, count: int) -> None:
+    """Let the cut hang for longer than services may stand still: they have to run again while it still hangs."""
     before = engine.well()
-    for _number in range(3 * count):
+    for number in range(3 * count):
         if tally.tried == count:
             break
         known = backups.listed()
-        module = Module("backup")
-        module.wait_frozen()
-        time.sleep(chance.uniform(0, usual.frozen / 2))
-        if not engine.paused():
-            # It has thawed already. What the engine's death does to a stack then is not a backup's doing.
+        module = Module("backup-timeout")
+        # By turns the module itself, and all that works for it.
+        chosen = _helpers(module) if number % 2 else [module.process.pid] * bool(module.wait_phase("cut"))
+        _signal(chosen, signal.SIGSTOP)
+        if not chosen or module.phase not in ("cut", "delta"):
+            # It was faster than this.
+            _signal(chosen, signal.SIGCONT)
             module.result()
             continue
-        if kill:
-            subprocess.run("kill -KILL $(cat /run/docker.pid)", shell=True, check=True)
-            time.sleep(1)
-        else:
-            subprocess.run(["service", "docker", "stop"], check=True, capture_output=True)
-        away = time.monotonic()
-        time.sleep(chance.uniform(0, 5))
-        subprocess.run(["service", "docker", "start"], check=True, capture_output=True)
-        result = module.result()
+        stopped = time.monotonic()
+        still = len(engine.frozen())
         attempt = Attempt()
-        aftermath(attempt, before, known, ENGINE_LIMIT, healthy=True)
+        left = engine.down(before, TIMEOUT + GRACE)
+        back = time.monotonic() - stopped
+        attempt.left_down += [f"{name} is {state} after {back:.1f} s" for name, state in left.items()]
+        _signal(chosen, signal.SIGCONT)
+        result = module.result()
         if result.succeeded:
-            # The engine came back before anything was asked of it: then the backup has to be whole, which is checked.
-            tell("the backup succeeded all the same")
-        elif not result.clean:
+            attempt.undetected.append("the backup succeeded, although its parts are not of one instant")
+        elif not result.clean or "freeze_timeout" not in result.message:
             attempt.other.append(f"no clean error: {result.message}")
-        and_again(attempt)
-        tally.add(f"all run {time.monotonic() - away:.1f} s later; {result.message[:120]}", attempt)
+        aftermath.check(attempt, before, known, LIMIT)
+        aftermath.and_again(attempt)
+        who = "the module" if chosen == [module.process.pid] else f"{len(chosen)} helpers"
+        tally.add(
+            f"{who} stopped with {still} frozen, all run after {back:.1f} s; then {result.message[:120]}", attempt
+        )
         backups.prune(known)
+    aftermath.at_the_end(tally, before)
 
 
-def hold(chance: random.Random) -> None:
-    """Start a backup and leave it alone in the middle of its freeze, for a blow from outside."""
-    usual = phases()
-    known, before = sorted(backups.listed()), sorted(engine.well())
-    module = Module("backup")
-    module.wait_frozen()
-    time.sleep(chance.uniform(0, usual.frozen / 2))
-    print(json.dumps({"held": {"before": before, "known": known}}), flush=True)
+def _helpers(module: Module) -> list[int]:
+    """Return the processes that work for a module in its delta, as soon as there are any; it may be over before."""
+    module.wait_phase("delta")
+    found: list[int] = []
+    while not found and module.phase == "delta":
+        found = [int(pid) for pid in module.survivors() if int(pid) != module.process.pid]
+    return found
 
 
-def after_power_cut(tally: Tally, before: set[str], known: set[str]) -> None:
-    """Judge what a power cut did, once the host is up again."""
-    attempt = Attempt()
-    begun = time.monotonic()
-    aftermath(attempt, before, known, ENGINE_LIMIT, healthy=True)
-    back = time.monotonic() - begun
-    and_again(attempt)
-    tally.add(f"all run {back:.1f} s after the host was up", attempt)
-    backups.prune(known)
-
-
-def aftermath(attempt: Attempt, before: set[str], known: set[str], limit: float, *, healthy: bool = False) -> None:
-    """Check what must hold after any blow: all run again, no backup is gone, and none that is listed is incomplete.
-
-    Unless it is asked for, their health is left for the end of the line: it takes the engine a while to find out.
-    """
-    down = engine.missing(before, limit) if healthy else engine.down(before, limit)
-    attempt.left_down += [f"{name} is {state} after {limit:.0f} s" for name, state in down.items()]
-    if down:
-        # The next attempts are to find what this one found.
-        _mend(before)
-    now = backups.listed()
-    attempt.lost += [f"backup {id_} is gone" for id_ in sorted(known - now)]
-    attempt.lost += [
-        f"an incomplete backup is listed: {why}" for id_ in sorted(now - known) if (why := backups.fault(id_))
-    ]
-
-
-def and_again(attempt: Attempt) -> None:
-    """Check that the next backup works, leaves nothing of the former run, and verifies."""
-    known = backups.listed()
-    result = run("backup")
-    if not result.succeeded:
-        attempt.lost.append(f"the next backup failed: {result.message}")
-        return
-    attempt.other += [f"{name} is left over after the next backup" for name in backups.leftovers()]
-    attempt.lost += [why for id_ in backups.listed() - known if (why := backups.fault(id_))]
-    verified = run("verify")
-    if not verified.succeeded:
-        attempt.lost.append(f"the next backup does not verify: {verified.message}")
-
-
-def at_the_end(tally: Tally, before: set[str]) -> None:
-    """Check that all containers are healthy after the last attempt, too."""
-    ill = engine.missing(before, LIMIT)
-    if ill:
-        tally.add("at the end", Attempt(left_down=[f"{name} is {state}" for name, state in ill.items()]))
-
-
-def _mend(before: set[str]) -> None:
-    for verb in ("unpause", "start"):
-        # Those that need neither make the command fail.
-        subprocess.run(["docker", verb, *sorted(before)], check=False, capture_output=True)
-    engine.missing(before, ENGINE_LIMIT)
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # One that was killed meanwhile is no trouble.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
+import threading
 import typing as t
 from pathlib import Path
 
 from . import backups, engine
-from .blows import LIMIT, and_again, at_the_end
-from .module import run
+from .aftermath import LIMIT, and_again, at_the_end
+from .module import Module, run
 from .tally import Attempt, Tally, tell
 
 if t.TYPE_CHECKING:
@@ -22,6 +24,10 @@ if t.TYPE_CHECKING:
 
 # The root that the payload "backup-elsewhere" writes to.
 ELSEWHERE = Path("/var/backups/elsewhere")
+VOLUMES = Path("/var/lib/docker/volumes")
+# Of a file that changes all the time, and of the disk that is left at most: less than that.
+CHANGED = 2_000_000
+SPARED = 1_000_000
 WORDS = ("full", "space", "free", "inodes")
 
 
@@ -34,11 +40,64 @@ def full(tally: Tally, count: int, chance: random.Random) -> None:
         room = chance.randrange(2, 24) if inodes else chance.randrange(8 * 1024, whole)
         with _mounted(f"nr_inodes={room},size=1g" if inodes else f"size={room}"):
             attempt, message = _refused(WORDS)
-            size = sum(path.stat().st_size for path in ELSEWHERE.rglob("*") if path.is_file() and path.name != ".lock")
+            # One that has fitted after all is no leftover.
+            done = {ELSEWHERE / backups.STACK / id_ for id_ in backups.listed(ELSEWHERE)}
+            left = [path for path in ELSEWHERE.rglob("*") if path.is_file() and not done & set(path.parents)]
+            size = sum(path.stat().st_size for path in left if path.name != ".lock")
             attempt.other += [f"{size} bytes are left over"] if size else []
         tally.add(f"{room} {'inodes' if inodes else f'of {whole} bytes'}: {message[:140]}", attempt)
     _still_works(tally)
     at_the_end(tally, before)
+
+
+def full_in_delta(tally: Tally, count: int, chance: random.Random) -> None:
+    """Let somebody else take the rest of the disk at the moment of the freeze: what was captured live has fitted."""
+    before = engine.well()
+    whole = _size(max(backups.listed()))
+    for _number in range(count):
+        with _mounted(f"size={3 * whole}"), _changing():
+            module = Module("backup-elsewhere")
+            module.wait_phase("freeze")
+            _take_all(ELSEWHERE / "taken", chance.randrange(0, SPARED))
+            result = module.result()
+            attempt = Attempt()
+            if result.succeeded:
+                attempt.undetected.append("the backup succeeded on a disk without room for it")
+            elif not result.clean or not any(word in result.message for word in WORDS):
+                attempt.other.append(f"no clean error: {result.message}")
+            attempt.lost += [f"{id_} is listed" for id_ in backups.listed(ELSEWHERE)]
+            attempt.other += [f"{name} is left over" for name in backups.leftovers(ELSEWHERE)]
+            attempt.left_down += [f"{name} is {state}" for name, state in engine.down(before, LIMIT).items()]
+            attempt.other += [f"the journal {path} is left over" for path in backups.journal()]
+        tally.add(result.message[:140] or "it fitted", attempt)
+    _still_works(tally)
+    at_the_end(tally, before)
+
+
+@contextlib.contextmanager
+def _changing() -> Iterator[None]:
+    """Change a file of the stack all the time, so that there is something left to capture when it stands still."""
+    path = VOLUMES / "crm_chatwoot_storage" / "_data" / "changing"
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.wait(0.01):
+            path.write_bytes(os.urandom(CHANGED))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        path.unlink()
+
+
+def _take_all(path: Path, spared: int) -> None:
+    with path.open("wb") as file, contextlib.suppress(OSError):
+        status = os.statvfs(path.parent)
+        os.posix_fallocate(file.fileno(), 0, max(0, status.f_bavail * status.f_frsize - spared))
 
 
 def read_only(tally: Tally) -> None:

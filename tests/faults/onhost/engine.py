@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the engine says of a stack, asked directly over its socket: fast enough to see a freeze begin."""
+"""What the engine says of a stack, and what the kernel says of its containers: whether they stand still."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -13,13 +14,22 @@ import threading
 import time
 import typing as t
 import urllib.parse
+from pathlib import Path
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 SOCKET = "/var/run/docker.sock"
 PROJECT = "crm"
-POLL = 0.01
+POLL = 0.005
+CGROUPS = Path("/sys/fs/cgroup")
+# Version 1 and 2 of control groups, each as the engine makes them by itself and with systemd.
+FREEZERS = (
+    "freezer/docker/*/freezer.state",
+    "freezer/system.slice/docker-*.scope/freezer.state",
+    "docker/*/cgroup.freeze",
+    "system.slice/docker-*.scope/cgroup.freeze",
+)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -30,7 +40,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 def containers() -> dict[str, str]:
-    """Return every container of the stack with its state: running, paused, unhealthy, …; none if no engine answers."""
+    """Return every container of the stack with its state: running, paused, unhealthy, …; none if no engine answers.
+
+    One that stands still without the engine's knowledge is paused, too.
+    """
+    still = frozen()
     filters = urllib.parse.quote(json.dumps({"label": [f"com.docker.compose.project={PROJECT}"]}))
     connection = _Connection("localhost")
     try:
@@ -40,7 +54,31 @@ def containers() -> dict[str, str]:
         return {}
     finally:
         connection.close()
-    return {entry["Names"][0].lstrip("/"): _state(entry) for entry in listed if isinstance(entry, dict)}
+    return {
+        entry["Names"][0].lstrip("/"): "paused" if entry["Id"] in still else _state(entry)
+        for entry in listed
+        if isinstance(entry, dict)
+    }
+
+
+def frozen() -> set[str]:
+    """Return the IDs of all containers that the kernel does not let run, whoever said so; asks no engine."""
+    found = set()
+    for pattern in FREEZERS:
+        for path in CGROUPS.glob(pattern):
+            # It may go away meanwhile.
+            with contextlib.suppress(OSError):
+                if path.read_text().strip() in ("FROZEN", "FREEZING", "1"):
+                    found.add(path.parent.name.removeprefix("docker-").removesuffix(".scope"))
+    return found
+
+
+def thaw() -> None:
+    """Let all containers run that the kernel does not let run, whoever said so."""
+    for pattern in FREEZERS:
+        for path in CGROUPS.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.write_text("THAWED" if path.name == "freezer.state" else "0")
 
 
 def _state(entry: dict[str, t.Any]) -> str:
@@ -62,11 +100,6 @@ def well(limit: float = 60) -> set[str]:
 def still(wanted: Collection[str]) -> dict[str, str]:
     """Return those of the ``wanted`` containers that do not run at this moment, whatever is said of their health."""
     return {name: state for name, state in _all(wanted).items() if state not in ("running", "unhealthy", "starting")}
-
-
-def paused() -> set[str]:
-    """Return the containers that are frozen."""
-    return {name for name, state in containers().items() if state == "paused"}
 
 
 def down(wanted: Collection[str], limit: float) -> dict[str, str]:
@@ -116,6 +149,6 @@ class Watch:
 
     def _look(self) -> None:
         while not self._done.wait(POLL):
-            if paused():
+            if frozen():
                 self.last = time.monotonic() - self._begun
                 self.first = self.last if self.first is None else self.first

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,12 +16,17 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine
+from . import backups, engine
 
 if t.TYPE_CHECKING:
     import signal
 
 PAYLOADS = Path("/root/lab/payloads")
+# What a backup does, one after the other, as it says in the stack's lock.
+PHASES = (
+    *("look", "live", "catch-up", "journal", "freeze", "redis", "cut", "delta", "thaw"),
+    *("dump", "configuration", "publish"),
+)
 LIMIT = 600
 
 
@@ -31,6 +37,7 @@ class Result:
     code: int
     said: dict[str, t.Any] | None
     text: str
+    seconds: float
 
     @property
     def succeeded(self) -> bool:
@@ -67,7 +74,7 @@ class Module:
 
     def wait_frozen(self) -> bool:
         """Wait until a container is frozen; return False when the module ended before."""
-        while not engine.paused():
+        while not engine.frozen():
             if self.ended:
                 return False
             time.sleep(engine.POLL)
@@ -75,8 +82,32 @@ class Module:
 
     def wait_thawed(self) -> None:
         """Wait until no container is frozen any more."""
-        while engine.paused() and not self.ended:
+        while engine.frozen() and not self.ended:
             time.sleep(engine.POLL)
+
+    @property
+    def phase(self) -> str:
+        """What it says that it is doing; nothing before it has the lock and after its end."""
+        found = backups.working()
+        # The line of whoever had the lock before is still there.
+        return found[1] if found is not None and found[0] == self.process.pid and not self.ended else ""
+
+    def wait_phase(self, wanted: str) -> str:
+        """Wait until it has reached a phase, and return the one that it is in; nothing when it has ended."""
+        reached = PHASES[PHASES.index(wanted) :]
+        while (phase := self.phase) not in reached:
+            if self.ended:
+                return ""
+            # Not for long: some phases are over in a millisecond.
+            time.sleep(0.0002)
+        return phase
+
+    def watchdog(self) -> int | None:
+        """Return the process that stands by to thaw when this one dies."""
+        same = backups.running(Path(f"/proc/{self.process.pid}/cmdline").read_bytes())
+        with contextlib.suppress(ProcessLookupError):
+            return next((int(pid) for pid in same if os.getsid(int(pid)) == int(pid) != self.process.pid), None)
+        return None
 
     def strike(self, number: signal.Signals, *, group: bool) -> None:
         """Send a signal to the process alone or to its whole group."""
@@ -88,6 +119,7 @@ class Module:
     def result(self) -> Result:
         """Wait for its end."""
         self.process.wait(LIMIT)
+        seconds = time.monotonic() - self.begun
         self._output.seek(0)
         text = self._output.read().decode(errors="replace")
         self._output.close()
@@ -95,7 +127,7 @@ class Module:
             said = json.loads(text[text.index("{") :])
         except ValueError:
             said = None
-        return Result(self.process.returncode, said if isinstance(said, dict) else None, text)
+        return Result(self.process.returncode, said if isinstance(said, dict) else None, text, seconds)
 
     def survivors(self) -> dict[str, str]:
         """Return the processes of its session that are still there."""

@@ -1,0 +1,1 @@
+../common/standin_services.py
