@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -487,16 +486,13 @@ def test_what_another_run_had_frozen_until_this_one_got_the_lock_is_frozen(host,
     frozen = ("web", "worker", "evolution", "redis")
     for service in frozen:
         host.change(service, state="paused")
-    real = _stack_backup.locked_on_host
 
-    @contextlib.contextmanager
-    def locked(stack):
-        with real(stack) as lock:
-            for service in frozen:
-                host.change(service, state="running")
-            yield lock
+    def under_the_lock(_stack):
+        for service in frozen:
+            host.change(service, state="running")
+        return []
 
-    monkeypatch.setattr(_stack_backup, "locked_on_host", locked)
+    monkeypatch.setattr(_stack_backup, "recover", under_the_lock)
 
     taken = host.back_up()
 
