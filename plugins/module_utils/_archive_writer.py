@@ -24,7 +24,7 @@ from ._compression import compress_stage
 from ._errors import ProcessError, StoreError
 from ._files import Following, Written, partial_file
 from ._process import Alongside, Pipeline, Stage
-from ._tar_gate import BLOCK, Passage, Passed, TruncatedArchiveError
+from ._tar_gate import BLOCK, Passage, Passed, Record, TruncatedArchiveError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class ArchiveWriter:
         compression: str,
         level: int | None,
         subject: str,
-        record: Callable[[bytes], None] | None = None,
+        record: Callable[[Record], None] | None = None,
     ) -> None:
         self._target = target
         self._compression = compression

@@ -7,7 +7,7 @@
     live, catch-up   archive the volumes while the applications run, then what changed meanwhile
     journal          note on disk what is about to be frozen; a watchdog stands by
     freeze           writers stand still, dependents first, Redis last
-    redis            what is only in the memory of Redis is written to its disk
+    redis            what is only in the memory of Redis is put on its disk
     cut              a snapshot of every database
     delta            what has changed in the volumes since
     thaw             what ran, runs
@@ -81,6 +81,7 @@ def capture(wanted: Plan, engine: Engine, watch: Watch, partial: Partial, tell: 
             tell("catch-up")
             volumes.catch_up()
             databases.connect()
+            caches.connect()
             at, stillness = _cut(wanted, engine, watch, volumes, databases, caches, tell)
             caches.wait()
             volumes.cut_late()

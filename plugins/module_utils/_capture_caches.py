@@ -4,10 +4,10 @@
 
 """The Redis servers of a backup: what they hold at the cut has to be in their files when these are archived.
 
-With an append-only file every command was written before it was answered, so the files of a Redis that stands still are
-the cut. Without one they are as old as its last save: it has to save. A small one does so while everything stands
-still; a big one would take too long, and writes down what it held then while everything goes on, after which its volume
-is archived.
+With an append-only file every command is written to it, sometimes a moment after it was answered: that moment is waited
+for while everything stands still. Without one the files are as old as the last save: it has to save. A small one does
+so while everything stands still; a big one would take too long, and writes down what it held then while everything goes
+on, after which its volume is archived.
 
 Standard library only. Private to this collection.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ._redis import BackgroundSave, save
+from ._redis import AppendOnly, BackgroundSave, save
 from ._volume_directory import data_directory
 
 if t.TYPE_CHECKING:
@@ -37,11 +37,14 @@ class Caches:
         self._engine = engine
         self._open = contextlib.ExitStack()
         self._unsaved: dict[str, StackRedis] = {}
+        self._appending: dict[str, AppendOnly] = {}
         self._late: list[BackgroundSave] = []
         for cache, facts in wanted.caches:
-            if cache.container is None or cache.volume is None or facts.appendonly:
+            if cache.container is None or cache.volume is None:
                 continue
-            if cache.volume in wanted.late:
+            if facts.appendonly:
+                self._appending[cache.container.id] = AppendOnly(engine, cache)
+            elif cache.volume in wanted.late:
                 directory = data_directory(engine, "volume", cache.volume)
                 self._late.append(self._open.enter_context(BackgroundSave(engine, cache, directory)))
             else:
@@ -53,19 +56,27 @@ class Caches:
     def __exit__(self, *exception: t.Any) -> bool | None:
         return self._open.__exit__(*exception)
 
+    def connect(self) -> None:
+        """Begin to talk to those with an append-only file, before anything stands still."""
+        for appending in self._appending.values():
+            self._open.enter_context(appending)
+
     def wants(self, container: str) -> bool:
-        """Return whether the Redis in a container still has to save."""
-        return container in self._unsaved
+        """Return whether the Redis in a container still has to put something on disk."""
+        return container in self._unsaved or container in self._appending
 
     def save(self, container: str) -> None:
-        """Let the Redis in a container save, and wait for it."""
-        save(self._engine, self._unsaved.pop(container))
+        """Let the Redis in a container put what it holds on disk, and wait for it."""
+        if container in self._appending:
+            self._appending.pop(container).settle()
+        else:
+            save(self._engine, self._unsaved.pop(container))
 
     def save_rest(self) -> None:
         """Let all others save: those that are not frozen themselves, and those that go on meanwhile."""
         for late in self._late:
             late.start()
-        for container in list(self._unsaved):
+        for container in [*self._unsaved, *self._appending]:
             self.save(container)
 
     def wait(self) -> None:

@@ -15,6 +15,9 @@ What a look can't see is read again at every later one: what changed just before
 in use everything is brought to disk, so that pages of mapped files are clean: the next store to one changes the time
 of status change again.
 
+A directory may be another one while it is read, and the same again at the next look. So what was read counts as what
+was looked at only if its time of modification is the same, and where directories may have been moved it is read again.
+
 Standard library only. Private to this collection.
 """
 
@@ -45,7 +48,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._files import Written
-    from ._tar_gate import Passed
+    from ._process import Stage
+    from ._tar_gate import Passed, Record
 
 # What is stored through a mapping changes no time there, or nobody knows.
 UNOBSERVED = ("tmpfs", "ramfs", "hugetlbfs", "fuse", "9p", "virtiofs")
@@ -97,6 +101,8 @@ class LiveArchive:
         self._names = names
         self._writer = ArchiveWriter(target, compression=compression, level=level, subject=subject, record=self._record)
         self._index = PathIndex()
+        self._by_path = False
+        self._turned = False
         self._totals = Totals()
         self._sockets: tuple[str, ...] = ()
         self._torn: tuple[str, ...] = ()
@@ -126,7 +132,11 @@ class LiveArchive:
             if caught.entries:
                 listed.seek(0)
                 stage = list_stage(self._directory, f"archive what changed in {self._subject}", live=not still)
-                self._judge(*self._writer.part(stage, names=listed.fileno()), still)
+                self._by_path = True
+                self._part(stage, still, listed.fileno())
+        if still and self._turned:
+            # Only where something may write while everything else stands still.
+            return self._whole(still=True)
         return caught
 
     def finish(self, deletions: str) -> Archived:
@@ -162,15 +172,16 @@ class LiveArchive:
         self._names.truncate()
         self._writer.restart()
         self._index = PathIndex()
-        # The directory itself is always the first member.
-        self._index.keep(b"")
+        self._by_path = self._turned = False
         self._look(None, still)
         stage = create_stage(self._directory, f"archive {self._subject}", live=not still)
-        self._judge(*self._writer.part(stage), still)
+        self._part(stage, still)
         return Caught(self._totals.entries, self._totals.bytes)
 
     def _look(self, listed: t.BinaryIO | None, still: bool) -> Caught | None:
         """Note what every name is, and list those to read again; None when the archive can't go on."""
+        if self._turned:
+            return None
         began = time.time_ns()
         if not still:
             sync(self._directory)
@@ -178,7 +189,10 @@ class LiveArchive:
         index.begin()
         tally = Tally()
         entries = size = 0
-        if index.see(b"", os.stat(self._directory), began) and listed is not None:
+        shifts = _Shifts()
+        root = os.stat(self._directory)
+        if index.see(b"", root, began) and listed is not None:
+            shifts.see(b"", root, changed=True)
             listed.write(b"./\0")
             entries += 1
         for path, status in walk(self._directory):
@@ -186,7 +200,12 @@ class LiveArchive:
             if kind == stat.S_IFSOCK:
                 # No archive can hold one.
                 continue
-            if not index.see(path, status, began) or listed is None:
+            differs = index.see(path, status, began, moved=shifts.doubtful(path))
+            if listed is None:
+                continue
+            if kind == stat.S_IFDIR:
+                shifts.see(path, status, changed=differs)
+            if not (differs or shifts.moved(path)):
                 continue
             held = holds(path)
             if (held == A_DIRECTORY and kind != stat.S_IFDIR) or (held == ANOTHER and kind == stat.S_IFDIR):
@@ -204,6 +223,18 @@ class LiveArchive:
         self._totals = tally.totals()
         return Caught(entries, size)
 
+    def _part(self, stage: Stage, still: bool, names: int | None = None) -> None:
+        """Append what tar reads."""
+        try:
+            code, words = self._writer.part(stage, names=names)
+        except ArchiveError:
+            if still:
+                raise
+            # Such as a directory where a symbolic link was: the next look begins from the start.
+            self._turned = True
+        else:
+            self._judge(code, words, still)
+
     def _judge(self, code: int, words: str, still: bool) -> None:
         """Decide about what tar said."""
         said = complaints(words)
@@ -216,9 +247,12 @@ class LiveArchive:
                 raise changed(self._subject, said, "Freeze whatever writes to it, or set its freeze to none if")
             self._torn += said.others
 
-    def _record(self, path: bytes) -> None:
-        self._index.keep(path)
-        self._names.write(path + b"\0")
+    def _record(self, record: Record) -> None:
+        self._index.keep(record.path, record.changed, by_path=self._by_path)
+        if not record.before:
+            self._names.write(record.path + b"\0")
+        elif (record.before == A_DIRECTORY) != (record.now == A_DIRECTORY):
+            self._turned = True
 
     def _gone(self) -> Iterator[bytes]:
         """Yield the names that the archive holds and that were not there at the last look; the gate forgets them."""
@@ -240,6 +274,39 @@ class LiveArchive:
                 "archived. Something writes there that is not frozen: freeze it, or set its freeze to none if it may "
                 "be archived while it changes."
             )
+
+
+class _Shifts:
+    """The directories that may have been others meanwhile, in one look.
+
+    To move a directory changes the time of status change of its own and of the directory that it is in, and nothing of
+    what is in it. To add a name to a directory changes its time of modification in the same moment.
+    """
+
+    def __init__(self) -> None:
+        self._changed: set[bytes] = set()
+        self._below: set[bytes] = set()
+        self._moved: set[bytes] = set()
+
+    def see(self, path: bytes, status: os.stat_result, *, changed: bool) -> None:
+        """Note a directory, which comes before what is in it."""
+        parent = path.rpartition(b"/")[0]
+        renamed = changed and status.st_ctime_ns != status.st_mtime_ns
+        if parent in self._moved or (renamed and parent in self._changed):
+            self._moved.add(path)
+        # The directory that is archived is the same one always.
+        if path and (changed or parent in self._below):
+            self._below.add(path)
+        if changed:
+            self._changed.add(path)
+
+    def doubtful(self, path: bytes) -> bool:
+        """Return whether a directory above a name has changed at all."""
+        return bool(self._below) and path.rpartition(b"/")[0] in self._below
+
+    def moved(self, path: bytes) -> bool:
+        """Return whether a directory above a name seems to have been moved."""
+        return bool(self._moved) and path.rpartition(b"/")[0] in self._moved
 
 
 @contextlib.contextmanager

@@ -18,10 +18,13 @@ import typing as t
 from dataclasses import dataclass
 
 from ._errors import ProcessError, RedisError
-from ._process import run
+from ._process import Pipeline, run
 
 if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._engine import Engine
+    from ._process import Stage
     from ._stack import StackRedis
 
 
@@ -34,6 +37,12 @@ TEMPORARY = re.compile(r"temp-\d+\.rdb")
 APPEARS = 10.0
 BUSY = 30.0
 PAUSE = 0.2
+# Seconds: how long a disk may take to accept what a Redis has to append to its file, which waits up to two seconds by
+# itself while the disk is busy, and how often to ask.
+SETTLES = 10.0
+SETTLE_PAUSE = 0.005
+# What marks the end of a long answer.
+MARK = "crm-continuity-end"
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,58 @@ def facts(engine: Engine, cache: StackRedis) -> RedisFacts:
             float(info.get("rdb_last_bgsave_time_sec", 0)), round(int(info.get("used_memory", 0)) / SAVE_RATE, 3)
         ),
     )
+
+
+class AppendOnly:
+    """A Redis with an append-only file, asked whether everything is in it, as a context manager.
+
+    A command is answered before it is in the file while the disk is busy with the one before: Redis then appends it up
+    to two seconds later. The connection is made beforehand, because to start a program in a container takes longer
+    than everything else that is done while services stand still.
+    """
+
+    def __init__(self, engine: Engine, cache: StackRedis) -> None:
+        self._where = _where(cache)
+        self._client = Pipeline([_stage(engine, cache)])
+
+    def __enter__(self) -> AppendOnly:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._client)
+            self._info()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: t.Any) -> None:
+        # How it ends does not matter any more: a container that is stopped takes it along.
+        with contextlib.suppress(ProcessError):
+            self._open.__exit__(*exception)
+
+    def settle(self) -> None:
+        """Wait until everything is in the file; call it while the writers stand still. Raises RedisError."""
+        deadline = time.monotonic() + SETTLES
+        while (waiting := int(self._info().get("aof_buffer_length", 0))) > 0:
+            if time.monotonic() > deadline:
+                raise RedisError(
+                    f"Redis in {self._where} still has {waiting} bytes to append to its file after {SETTLES:g} s: its "
+                    "disk is too slow, or something writes that is not frozen. Run this again when it is less busy."
+                )
+            time.sleep(SETTLE_PAUSE)
+
+    def _info(self) -> dict[str, str]:
+        try:
+            self._client.stdin.write(f"INFO persistence\nECHO {MARK}\n".encode())
+            self._client.stdin.flush()
+        except BrokenPipeError:
+            # Its own words come with the end of the answer.
+            pass
+        lines: list[str] = []
+        for raw in self._client.stdout:
+            line = raw.decode(errors="backslashreplace").strip()
+            if line.strip('"') == MARK:
+                return _facts(lines)
+            lines.append(line)
+            _refuse(line, "INFO", self._where)
+        raise RedisError(f"Redis in {self._where} does not answer any more: {' '.join(lines[-3:]) or 'it is gone'}.")
 
 
 class BackgroundSave:
@@ -168,7 +229,11 @@ def _ask_in_turn(engine: Engine, cache: StackRedis, command: str) -> str:
 
 
 def _info(engine: Engine, cache: StackRedis) -> dict[str, str]:
-    return dict(line.partition(":")[::2] for line in _ask(engine, cache, "INFO").splitlines())
+    return _facts(_ask(engine, cache, "INFO").splitlines())
+
+
+def _facts(lines: Sequence[str]) -> dict[str, str]:
+    return dict(line.partition(":")[::2] for line in lines)
 
 
 def _setting(engine: Engine, cache: StackRedis, name: str) -> str:
@@ -176,21 +241,27 @@ def _setting(engine: Engine, cache: StackRedis, name: str) -> str:
 
 
 def _ask(engine: Engine, cache: StackRedis, *words: str) -> str:
+    try:
+        answer = run(_stage(engine, cache, *words)).stdout.decode(errors="backslashreplace")
+    except ProcessError as exc:
+        raise RedisError(str(exc)) from exc
+    _refuse(answer, words[0], _where(cache))
+    return answer
+
+
+def _stage(engine: Engine, cache: StackRedis, *words: str) -> Stage:
+    """Return how to run redis-cli; without a command it reads commands from its standard input."""
     if cache.container is None:
         raise RedisError(f"Redis at {cache.host} is not in a container of this host.")
     user = ["--user", cache.user] if cache.user and cache.user != "default" else []
     env = {"REDISCLI_AUTH": cache.password} if cache.password else {}
-    stage = engine.exec_stage(
-        cache.container.id, f"ask Redis in {_where(cache)}", ["redis-cli", *user, *words], env=env
-    )
-    try:
-        answer = run(stage).stdout.decode(errors="backslashreplace")
-    except ProcessError as exc:
-        raise RedisError(str(exc)) from exc
+    return engine.exec_stage(cache.container.id, f"ask Redis in {_where(cache)}", ["redis-cli", *user, *words], env=env)
+
+
+def _refuse(answer: str, word: str, where: str) -> None:
     # redis-cli ends with 0 for an error that the server answers.
     if answer.startswith(("NOAUTH", "WRONGPASS", "ERR", "MISCONF", "LOADING", "(error)")):
-        raise RedisError(f"Redis in {_where(cache)} refused {words[0]}: {answer.strip()}")
-    return answer
+        raise RedisError(f"Redis in {where} refused {word}: {answer.strip()}")
 
 
 def _where(cache: StackRedis) -> str:

@@ -26,7 +26,8 @@ MESSAGES = ("--quoting-style=escape", "--warning=no-timestamp")
 
 # What happens to a directory that is in use.
 LIVE = ("--warning=no-file-changed", "--warning=no-file-removed", "--warning=no-file-shrank")
-VANISHED = "No such file or directory"
+# A directory above may be gone, or something else by now.
+VANISHED = ("No such file or directory", "Not a directory")
 
 # Tar begins its lines with the path that it was called by.
 PREFIX = re.compile(r"^\S*tar: ")
@@ -156,7 +157,7 @@ def complaints(stderr: str) -> Complaints:
 
 def vanished(line: str) -> bool:
     """Tell whether a complaint is about a name that was gone when its turn came."""
-    return line.endswith(f": {VANISHED}")
+    return line.endswith(tuple(f": {words}" for words in VANISHED))
 
 
 def shortened(lines: Sequence[str]) -> tuple[str, ...]:

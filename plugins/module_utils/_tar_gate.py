@@ -84,6 +84,19 @@ class Passed:
         return self.files + self.directories + self.others
 
 
+class Record(t.NamedTuple):
+    """A member that passed: its name in its shortest form, what that was before and is now, and when it was changed.
+
+    ``before`` and ``now`` are A_FILE, A_DIRECTORY or ANOTHER; ``before`` is 0 for a new name. ``changed`` is the time
+    of modification of the member in nanoseconds since 1970.
+    """
+
+    path: bytes
+    before: int
+    now: int
+    changed: int
+
+
 class TruncatedArchiveError(ArchiveError):
     """The archive ends before its end: perhaps because the program that decompresses it failed, which says more."""
 
@@ -153,7 +166,7 @@ class Passage:
     """The way of one archive through the gate, in one part or in several.
 
     Parts are tar streams of their own; what passed is one: of the blocks of zeros that end each of them, only those of
-    the last part pass. ``record`` is called with every name that was not there before, in its shortest form.
+    the last part pass. ``record`` is called with every Record.
     """
 
     def __init__(
@@ -163,7 +176,7 @@ class Passage:
         allow_devices: bool = False,
         max_bytes: int | None = None,
         each: Callable[[int], None] | None = None,
-        record: Callable[[bytes], None] | None = None,
+        record: Callable[[Record], None] | None = None,
     ) -> None:
         self._subject = subject
         self._each = each
@@ -252,7 +265,7 @@ class _Gate:
         subject: str,
         allow_devices: bool,
         max_bytes: int | None,
-        record: Callable[[bytes], None] | None,
+        record: Callable[[Record], None] | None,
     ) -> None:
         # Every part of an archive arrives by one of its own.
         self.stream: _Stream
@@ -485,15 +498,15 @@ class _Gate:
                     max_bytes=self._max_bytes,
                 )
             self._bytes += self._real_size(member, size, name)
+        before = self._seen.put(path, what) if path else what
+        if self._record is not None:
+            self._record(Record(path, before, what, self._changed(member)))
         if not path:
             self._root = True
             return
-        before = self._seen.put(path, what)
         if before:
             self._counts[before] -= 1
             self._duplicates += 1
-        elif self._record is not None:
-            self._record(path)
         self._counts[what] += 1
 
     def _size(self, member: _Member, name: bytes) -> int:
@@ -516,6 +529,16 @@ class _Gate:
                     raise self._refusal("has too many holes", name)
                 more = block[504]
         return size
+
+    def _changed(self, member: _Member) -> int:
+        """Return the time of modification of a member in nanoseconds."""
+        text = member.pax.get(b"mtime")
+        if text is None:
+            return self._number(member.header[136:148], "time of modification") * 1_000_000_000
+        seconds, _point, fraction = text.partition(b".")
+        nanoseconds = int(seconds) * 1_000_000_000
+        more = int(fraction[:9].ljust(9, b"0"))
+        return nanoseconds - more if text.startswith(b"-") else nanoseconds + more
 
     def _real_size(self, member: _Member, size: int, name: bytes) -> int:
         """Return the apparent size of a regular file, holes included."""

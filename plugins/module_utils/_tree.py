@@ -55,7 +55,7 @@ def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
         parent = pending.pop()
         try:
             entries = os.scandir(parent)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             if parent == root:
                 raise
             continue
@@ -63,7 +63,7 @@ def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
+                except (FileNotFoundError, NotADirectoryError):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -60,14 +60,21 @@ def test_an_archive_without_its_last_part_is_not_whole(tmp_path, target):
     assert (tmp_path / "archive").read_bytes() == file(b"./a", b"one")
 
 
-def test_new_names_are_recorded_once_in_their_shortest_form(tmp_path, target):
-    names = []
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v", record=names.append)
+def test_members_are_recorded_by_their_shortest_names_with_what_they_were_before(tmp_path, target):
+    records = []
+    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v", record=records.append)
 
     writer.part(sending(tmp_path, "1", directory(b"./") + directory(b"./d/") + file(b"./d//a") + END))
     writer.part(sending(tmp_path, "2", file(b"./d/a") + file(b"./b") + END))
 
-    assert names == [b"d", b"d/a", b"b"]
+    assert [(record.path, record.before) for record in records] == [
+        (b"", A_DIRECTORY),
+        (b"d", 0),
+        (b"d/a", 0),
+        (b"d/a", A_FILE),
+        (b"b", 0),
+    ]
+    assert {record.changed for record in records} == {1_700_000_000 * 1_000_000_000}
     assert (writer.holds(b"d"), writer.holds(b"b"), writer.holds(b"c")) == (A_DIRECTORY, A_FILE, 0)
 
 

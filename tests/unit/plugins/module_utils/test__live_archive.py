@@ -241,6 +241,98 @@ def test_what_is_written_after_tar_has_read_it_is_read_again(source, store, tmp_
     assert {path.read_text() for path in (tmp_path / "restored").iterdir()} == {"after"}
 
 
+# What is swapped while tar reads it and back before the next look: every name looks as it did.
+
+
+def once(tmp_path):
+    """Let tar do what it does, but for its first run."""
+    return f'[ -e {tmp_path}/once ] && exec "$real" "$@"; touch {tmp_path}/once;'
+
+
+def swapped(one, other):
+    return f"mv {one} {one}.x; mv {other} {one}; mv {one}.x {other};"
+
+
+# Nothing tells directories apart whose files are as old and as big, and that something was added to.
+@pytest.mark.parametrize(("twins", "touched"), [(True, False), (False, False), (False, True)])
+@pytest.mark.parametrize("depth", ["one", "one/deep/er"])
+def test_directories_that_are_others_while_tar_reads_them(twins, touched, depth, source, store, tmp_path, tar):
+    for number, name in enumerate((depth, depth.replace("one", "other", 1))):
+        (source / name).mkdir(parents=True)
+        path = source / name / "file"
+        path.write_text(name[:3])
+        os.utime(path, ns=(1, 1_700_000_000_000_000_000 + (0 if twins else number * 4_000_000)))
+    subprocess.run(["sleep", "0.1"], check=True)
+    swap = swapped(source / "one", source / "other")
+    add = f"touch {source}/one/more {source}/other/more;" if touched else ""
+    # The first run only: that of the whole.
+    tar(f'{once(tmp_path)} {swap} "$real" "$@"; code=$?; {swap} {add} exit $code')
+    recorder = Recorder(source, store)
+
+    recorder.record()
+
+    assert recorder.restore(tmp_path / "restored") == described(source)
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_directory_that_is_a_link_to_elsewhere_while_tar_reads_it(touched, source, store, tmp_path, tar):
+    elsewhere = tmp_path / "elsewhere"
+    for place in (source / "d" / "e", elsewhere / "e"):
+        place.mkdir(parents=True)
+        (place / "file").write_text("own")
+    (elsewhere / "e" / "file").write_text("secret of the host")
+    # So that only the file is read again, not the link.
+    subprocess.run(["sleep", "0.1"], check=True)
+    recorder = Recorder(source, store)
+
+    def change():
+        (source / "d" / "e" / "file").write_text("new")
+        for place in (source / "d", elsewhere):
+            os.utime(place / "e" / "file", ns=(1, 1_700_000_000_000_000_000))
+        subprocess.run(["sleep", "0.1"], check=True)
+        back = f"rm {source}/d; mv {source}/x {source}/d; {f'touch {source}/d/more;' if touched else ''}"
+        tar(
+            f"{once(tmp_path)} mv {source}/d {source}/x; ln -s {elsewhere} {source}/d;"
+            f' "$real" "$@"; code=$?; {back} exit $code'
+        )
+
+    recorder.record(change)
+
+    assert (tmp_path / "once").exists()
+    recorder.restore(tmp_path / "restored")
+    assert (tmp_path / "restored" / "d" / "e" / "file").read_text() == "new"
+
+
+def test_a_name_that_is_a_directory_only_when_tar_reads_it(source, store, tmp_path, tar):
+    name = source / "name"
+    name.symlink_to("nowhere")
+    recorder = Recorder(source, store)
+
+    def change():
+        name.unlink()
+        name.write_text("a file")
+        tar(f'{once(tmp_path)} rm {name}; mkdir {name}; touch {name}/in; exec "$real" "$@"')
+
+    recorder.record(change)
+
+    assert (tmp_path / "once").exists()
+    assert recorder.restore(tmp_path / "restored") == described(source)
+
+
+def test_a_directory_above_that_is_a_file_when_tar_comes_is_no_error_while_in_use(source, store, tmp_path, tar):
+    (source / "d").mkdir()
+    (source / "d" / "file").write_text("a")
+    recorder = Recorder(source, store)
+
+    def change():
+        (source / "d" / "file").write_text("b")
+        tar(f'{once(tmp_path)} rm -r {source}/d; touch {source}/d; exec "$real" "$@"')
+
+    recorder.record(change)
+
+    assert recorder.restore(tmp_path / "restored") == described(source)
+
+
 def test_what_is_gone_is_listed_with_its_checksum(source, store, tmp_path):
     for name in ("a", "b", "odd\n\udcff", "d/e/f"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)

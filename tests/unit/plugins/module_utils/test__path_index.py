@@ -32,7 +32,7 @@ def looked_at(path=b"a", began=NOW, **changed):
     index = PathIndex()
     index.begin()
     assert index.see(path, Status(**changed), began)
-    index.keep(path)
+    index.keep(path, THEN)
     index.begin()
     return index
 
@@ -55,7 +55,7 @@ def test_a_name_of_which_nothing_is_kept_is_never_the_same():
     index.begin()
     for _time in range(2):
         assert index.see(b"a", Status(), NOW)
-    index.keep(b"a")
+    index.keep(b"a", THEN)
 
     assert not index.see(b"a", Status(), NOW)
 
@@ -63,7 +63,7 @@ def test_a_name_of_which_nothing_is_kept_is_never_the_same():
 def test_what_is_kept_of_a_name_that_was_not_seen_is_no_reason_to_trust_it():
     index = PathIndex()
     index.begin()
-    index.keep(b"a")
+    index.keep(b"a", THEN)
 
     assert not index.seen(b"a")
     assert index.see(b"a", Status(), NOW)
@@ -124,7 +124,7 @@ def test_a_hundred_thousand_names_are_kept_apart_in_little_memory():
     index.begin()
     for size, name in enumerate(names):
         index.see(name, Status(st_size=size), NOW)
-        index.keep(name)
+        index.keep(name, THEN)
     used = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
 
@@ -143,7 +143,7 @@ def test_two_writes_that_no_clock_tells_apart_are_told_apart(tmp_path):
         index = PathIndex()
         index.begin()
         index.see(b"file", os.lstat(path), time.time_ns())
-        index.keep(b"file")
+        index.keep(b"file", THEN)
         with open(path, "r+b") as stream:
             stream.write(b"xyz")
         index.begin()
@@ -159,3 +159,19 @@ def test_a_tick_is_longer_than_that_of_this_kernel(tmp_path):
         (tmp_path / str(number)).touch()
         lags.append(before - os.lstat(tmp_path / str(number)).st_ctime_ns)
     assert max(lags) < TICK, subprocess.run(["df", "-T", tmp_path], capture_output=True, check=False).stdout
+
+
+def test_what_was_read_of_another_time_is_not_what_is_there():
+    index = looked_at()
+    index.keep(b"a", THEN - 4_000_000)
+
+    assert index.see(b"a", Status(), NOW)
+
+
+def test_only_what_was_read_by_its_path_is_in_doubt_when_a_directory_above_may_have_moved():
+    index = looked_at()
+
+    assert not index.see(b"a", Status(), NOW, moved=True)
+    index.keep(b"a", THEN, by_path=True)
+    assert index.see(b"a", Status(), NOW, moved=True)
+    assert not index.see(b"a", Status(), NOW)

@@ -8,7 +8,13 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _redis
 from ansible_collections.crm.continuity.plugins.module_utils._errors import RedisError
-from ansible_collections.crm.continuity.plugins.module_utils._redis import BackgroundSave, RedisFacts, facts, save
+from ansible_collections.crm.continuity.plugins.module_utils._redis import (
+    AppendOnly,
+    BackgroundSave,
+    RedisFacts,
+    facts,
+    save,
+)
 from ansible_collections.crm.continuity.plugins.module_utils._stack import StackRedis
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container
 
@@ -119,6 +125,60 @@ def test_a_redis_that_refuses_is_an_error_with_its_words(engine, question, answe
 def test_a_redis_elsewhere_is_not_asked(engine):
     with pytest.raises(RedisError, match=r"Redis at cache\.example\.com is not in a container of this host"):
         save(engine, StackRedis("crm", ("chatwoot",), "cache.example.com", None))
+
+
+# An append-only file that lags behind.
+
+
+def answering(*waiting, end="exit 0"):
+    """Answer as redis-cli does when it reads commands: each INFO says how much waits to be appended."""
+    script = 'while read -r word rest; do case "$word" in INFO) case $n in '
+    for number, size in enumerate(waiting):
+        last = "*" if number == len(waiting) - 1 else str(number)
+        script += f"{last}) printf '# Persistence\\r\\naof_buffer_length:{size}\\r\\n\\n' ;; "
+    return f"n=0; {script}esac; n=$((n + 1)) ;; ECHO) echo $rest ;; esac; done; {end}"
+
+
+def test_what_waits_to_be_appended_is_waited_for(engine, tmp_path):
+    # The first answer is to the greeting.
+    engine.answers["redis-cli"] = answering(7, 4711, 12, 0, end=f"echo $n >{tmp_path}/asked")
+
+    with AppendOnly(engine, CACHE) as appending:
+        appending.settle()
+
+    assert (tmp_path / "asked").read_text() == "4\n"
+    assert asked(engine) == ["redis-cli"]
+    assert [stage.env for stage in engine.stages] == [{"REDISCLI_AUTH": "hunter2"}]
+
+
+def test_a_disk_that_does_not_keep_up_is_an_error(engine, monkeypatch):
+    monkeypatch.setattr(_redis, "SETTLES", 0.1)
+    engine.answers["redis-cli"] = answering(4711)
+
+    with pytest.raises(RedisError, match="still has 4711 bytes to append"), AppendOnly(engine, CACHE) as appending:
+        appending.settle()
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        pytest.param("echo NOAUTH Authentication required.; cat >/dev/null", "refused INFO: NOAUTH", id="no password"),
+        pytest.param("echo Could not connect; exit 1", "does not answer any more: Could not connect", id="no answer"),
+        pytest.param("exit 1", "does not answer any more: it is gone", id="gone"),
+    ],
+)
+def test_a_redis_that_does_not_answer_is_an_error_before_anything_stands_still(engine, script, words):
+    engine.answers["redis-cli"] = script
+
+    with pytest.raises(RedisError, match=words), AppendOnly(engine, CACHE):
+        pass
+
+
+def test_a_container_that_is_stopped_afterwards_is_no_error(engine):
+    engine.answers["redis-cli"] = answering(0, end="exit 137")
+
+    with AppendOnly(engine, CACHE) as appending:
+        appending.settle()
 
 
 # Saving while it goes on. The programs here do with files what a Redis does.
