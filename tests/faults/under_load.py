@@ -31,7 +31,9 @@ def under_load(server: Server, count: int) -> Counts:
     for appendonly, share in (("yes", count * 3 // 5), ("no", count - count * 3 // 5)):
         say(f"under-load: a Redis with appendonly {appendonly}")
         # When it is stopped, it saves everything: the other kind of file is as good.
-        server.run("env", f"LOAD_APPENDONLY={appendonly}", *COMPOSE, *LOAD, "up", "--detach", "--wait")
+        # In a file: whoever starts the stack again, such as a restore, starts the same Redis.
+        _setting(server, appendonly)
+        server.run(*COMPOSE, *LOAD, "up", "--detach", "--wait")
         total = added(total, line_of(server, "under-load", "--count", str(share)))
         server.playbook("restore", "-e", f"restore_confirm={crm.STACK}")
         total = added(total, line_of(server, "resumed"))
@@ -39,8 +41,15 @@ def under_load(server: Server, count: int) -> Counts:
     return total
 
 
+def _setting(server: Server, appendonly: str | None) -> None:
+    file = f"{crm.PROJECT}/.env"
+    added_line = f"echo LOAD_APPENDONLY={appendonly} >>{file}" if appendonly else "true"
+    server.shell(f"sed -i /^LOAD_APPENDONLY=/d {file} && {added_line}")
+
+
 def _rest(server: Server) -> None:
     """Leave the stack as it is without load."""
+    _setting(server, None)
     server.run(*COMPOSE, *LOAD, "rm", "--stop", "--force", "load")
     server.run("docker", "volume", "rm", "crm_load_files", "crm_load_shapes")
     # A file from before would be read at the next start; this one is written from what is in memory.
