@@ -52,12 +52,14 @@ _READY, _CONFIRM, _YES, _NO, _DISMISSED, _TRIED = b"!", b"?", b"y", b"n", b".", 
 class Watch:
     """What the watchdog needs: an engine of its own, and the stack's lock, which it holds until everything runs.
 
-    ``journal`` is the directory of the journals.
+    ``journal`` is the directory of the journals. ``mend`` brings data in order before anything starts, where a process
+    that dies may leave them half exchanged; at the deadline that process is killed first.
     """
 
     connect: Callable[[], Engine]
     lock: int | None
     journal: str = field(default_factory=lambda: DEFAULT_JOURNAL)
+    mend: Callable[[], object] | None = None
 
 
 class Watchdog:
@@ -78,13 +80,13 @@ class Watchdog:
         self._entries: tuple[Entry, ...] = ()
         self._line: socket.socket
         self._child = 0
+        self._owner = os.getpid()
 
     def __enter__(self) -> Watchdog:
         engine = self._watch.connect()
         self._entries = tuple(self._examined(engine))
         journal = new(self._stack, engine.info().host, self._entries, self._timeout)
         self._deadline = time.monotonic() + self._timeout
-        write(self._watch.journal, journal)
         self._line, other = socket.socketpair()
         try:
             with other:
@@ -94,8 +96,14 @@ class Watchdog:
                 raise BrokenPipeError(errno.EPIPE, "it ended at once")
         except OSError as exc:
             self._line.close()
-            close(self._watch.journal, self._stack)
             raise FreezeError(f"No watchdog could be started: {exc.strerror or exc}. Nothing was frozen.") from exc
+        try:
+            # Only now: a journal that nobody closes would tell of a death that froze nothing.
+            write(self._watch.journal, journal)
+        except BaseException:
+            self._dismiss()
+            self._line.close()
+            raise
         return self
 
     def confirm(self) -> None:
@@ -120,10 +128,7 @@ class Watchdog:
             if error is None:
                 # Before it is dismissed: one of the two always takes care.
                 close(self._watch.journal, self._stack)
-                # Without it there is nothing to dismiss: it was killed, and everything runs.
-                with contextlib.suppress(OSError):
-                    self._say(_DISMISSED)
-                    os.waitpid(self._child, 0)
+                self._dismiss()
                 return
             # It is not told that all is well, and looks for itself. An engine that refuses may do so for minutes: after
             # the first attempt it goes on alone.
@@ -133,6 +138,12 @@ class Watchdog:
         if isinstance(error, FreezeError) and time.monotonic() >= self._deadline:
             # The freezer only sees that somebody has thawed.
             raise self._too_long() from error
+
+    def _dismiss(self) -> None:
+        # Where it was killed, everything runs, and there is nothing to dismiss.
+        with contextlib.suppress(OSError):
+            self._say(_DISMISSED)
+            os.waitpid(self._child, 0)
 
     def _too_long(self) -> FreezeTimeoutError:
         return FreezeTimeoutError(
@@ -209,6 +220,11 @@ class Watchdog:
                 else:
                     self._rescue(line)
                     return
+            elif self._watch.mend is not None:
+                # Two must not exchange data at once.
+                os.kill(self._owner, signal.SIGKILL)
+                self._rescue(line)
+                return
             else:
                 attempts = ATTEMPTS if attempts is None else attempts - 1
                 self._revive()
@@ -227,6 +243,8 @@ class Watchdog:
 
     def _revive(self) -> bool:
         try:
+            if self._watch.mend is not None:
+                self._watch.mend()
             return not revive_all(self._entries, self._watch.connect).refused
         except Exception:
             # Whatever it is: nobody is told, and services may stand still. The next attempt may go better.

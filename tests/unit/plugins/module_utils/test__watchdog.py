@@ -253,6 +253,24 @@ def test_a_parent_that_dies_before_it_freezes_leaves_nothing(parent, journal):
     eventually(lambda: not journal.exists())
 
 
+def test_a_parent_that_dies_right_after_it_has_written_the_journal_leaves_nothing(parent, journal, tmp_path):
+    process = parent("""
+        def write(place, found, real=_watchdog.write):
+            real(place, found)
+            print("frozen", flush=True)
+            sys.stdin.readline()
+        _watchdog.write = write
+        with watchdog():
+            pass
+    """)
+    assert journal.exists()
+
+    process.kill()
+
+    eventually(lambda: not journal.exists())
+    assert set(states(tmp_path).values()) == {"running"}
+
+
 def test_a_watchdog_keeps_neither_the_output_nor_the_store_of_its_parent(parent, tmp_path, log):
     (tmp_path / "root").mkdir()
     process = parent("""
@@ -524,6 +542,52 @@ def test_what_the_parent_freezes_after_the_timeout_is_thawed_again(parent, tmp_p
 
     eventually(lambda: (tmp_path / "log").exists() and len((tmp_path / "log").read_text().splitlines()) == 2)
     assert (tmp_path / "log").read_text() == "pause web\nunpause web\n"
+
+
+MENDING = """
+    def mend():
+        with open(directory / "log", "a") as log:
+            log.write("mend" + chr(10))
+        if (directory / "torn").exists():
+            raise EngineError("not yet")
+
+    def exchange(timeout=60):
+        watch = Watch(FileEngine, None, str(directory / "journal"), mend)
+        with Watchdog(watch, "crm", wanted, guarded, timeout):
+            freeze()
+"""
+
+
+def test_data_are_put_in_order_before_anything_starts(parent, log, journal):
+    process = parent(textwrap.dedent(MENDING) + "exchange()")
+
+    process.kill()
+
+    eventually(lambda: not journal.exists())
+    assert log() == ["mend", *THAWED]
+
+
+def test_nothing_starts_on_data_that_cannot_be_put_in_order(parent, log, journal, tmp_path):
+    process = parent(textwrap.dedent(MENDING) + "exchange()")
+    (tmp_path / "torn").touch()
+
+    process.kill()
+    eventually(lambda: len(log()) > 1)
+
+    assert set(log()) == {"mend"}
+    assert journal.exists()
+    (tmp_path / "torn").unlink()
+    eventually(lambda: not journal.exists())
+    assert log()[-3:] == ["mend", *THAWED]
+
+
+def test_whoever_exchanges_data_for_too_long_is_killed_before_they_are_put_in_order(parent, log, journal):
+    process = parent(textwrap.dedent(MENDING) + "exchange(timeout=0.3)")
+
+    assert process.wait(20) == -signal.SIGKILL
+
+    eventually(lambda: not journal.exists())
+    assert log() == ["mend", *THAWED]
 
 
 def test_what_was_confirmed_counts_although_the_rest_takes_longer(parent, log, journal):
