@@ -55,6 +55,7 @@ DESCRIPTIONS = {
     "services.http.headers": "Headers to send, and the environment variable of the service that holds each value.",
     "services.http.each": "Makes one request per object of a list that the service itself returns.",
     "services.http.each.path": "Path that returns the list, as JSON.",
+    "services.http.session": "Whether it is answered so only while every WhatsApp session is paired.",
     "services.http.each.field": "Field of each object whose value replaces {value}.",
     "environment": "What the application assumes for environment variables that the container does not set.",
     "volumes": "Data below mount paths. A volume is known by where it is mounted, never by its name.",
@@ -90,6 +91,24 @@ DESCRIPTIONS = {
     "databases.repair.when": "Query that returns one boolean. The step runs only when it is true.",
     "databases.repair.sql": "Statements to run.",
     "databases.schema_version": "Query that returns the version of the application's schema, for the manifest.",
+    "databases.sequences": (
+        "Sequences of which the database does not know what they number, such as one per account. Those of serial and "
+        "identity columns need no entry."
+    ),
+    "databases.sequences.name": "What is numbered, for messages.",
+    "databases.sequences.like": "Regular expression that the whole name of the sequence must match.",
+    "databases.sequences.table": "Table whose rows are numbered, in the schema of the sequence.",
+    "databases.sequences.column": "Column that holds the number.",
+    "databases.sequences.where": "Columns that must equal a group of like, by the name of the group.",
+    "databases.csv": "What archives of CSV files hold, and what an installation puts into the database by itself.",
+    "databases.csv.keep": "Tables that say what was done to this very database. Their rows are not replaced.",
+    "databases.csv.initial": (
+        "Tables that a fresh installation fills, and how many rows it makes at most; any stands for any number. Such "
+        "rows may be replaced."
+    ),
+    "databases.csv.classic": (
+        "Tables of the application's own archives and their columns, in the order in which the files are numbered."
+    ),
     "redis": "Redis servers, and the environment variables that say where they are.",
     "redis.name": "Name of the entry within the profile.",
     "redis.service": "Part whose environment is read.",
@@ -110,7 +129,10 @@ DESCRIPTIONS = {
         "the archives of its volumes."
     ),
     "outside.show": "Variables whose values say where the data is, for messages and manifests. Never secrets.",
-    "secrets": "Environment variables without which the data cannot be read, such as encryption keys.",
+    "secrets": (
+        "Environment variables without which the data cannot be used, such as encryption keys: names, or also what "
+        "breaks where one has another value."
+    ),
     "session": "Where the state of WhatsApp sessions is. Without it, the application has none.",
     "session.service": "Part whose environment decides.",
     "session.rules": "The first rule that fits the environment counts.",
@@ -122,6 +144,18 @@ DESCRIPTIONS = {
     "session.rules.stores.place": "Kind of place.",
     "session.rules.stores.path": "Path inside the container. Needed for a volume.",
     "session.rules.stores.outside": "Name of the entry of outside that says where an external place is.",
+    "session.rules.stores.reset": "How the session is cleared there, so that a copy has to be paired anew.",
+    "session.rules.stores.reset.name": "What is cleared, for messages and results.",
+    "session.rules.stores.reset.when": "Query that returns one boolean. The step counts only where it is true.",
+    "session.rules.stores.reset.count": "In a database: query that returns how many rows are left to clear.",
+    "session.rules.stores.reset.sql": "In a database: statement that clears them.",
+    "session.rules.stores.reset.keys": (
+        "In Redis: patterns of keys. A variable in braces stands for its value in the environment of the part, and for "
+        "anything where it is not set."
+    ),
+    "session.rules.stores.reset.files": (
+        "In a volume: patterns of paths below that of the store. * and ? stand for any characters but a slash."
+    ),
     "logs": "Lines in the log that tell of lost files or a lost session.",
     "logs.pattern": "Regular expression, searched for in each line.",
     "logs.meaning": "What such a line says, for the operator.",
@@ -136,6 +170,29 @@ WORDS = {"additionalProperties": WORD}
 PUBLIC = {"not": {"pattern": "SECRET|PASSW|PASS$|TOKEN|CREDENTIAL|(^|_)KEY(_|$)"}}
 CONDITION = {"additionalProperties": {"anyOf": [WORD, {"type": "array", "items": WORD, "minItems": 1}]}}
 
+# An entry of secrets is a name, or says more.
+SECRET = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["name"],
+            "properties": {
+                "name": {"description": "Name of the variable.", "type": "string", "minLength": 1},
+                "breaks": {
+                    "description": "What no longer works where the variable has another value, for messages.",
+                    "type": "string",
+                },
+                "severity": {
+                    "description": "Whether a restore where it differs is refused, or only warned of.",
+                    "enum": ["refuse", "warn"],
+                },
+            },
+        },
+    ]
+}
+
 RULES: dict[str, dict[str, t.Any]] = {
     "name": {"pattern": "^[a-z0-9][a-z0-9_-]*$"},
     "services": NOT_EMPTY,
@@ -147,7 +204,15 @@ RULES: dict[str, dict[str, t.Any]] = {
     "services.http.headers": {"additionalProperties": {"type": "string"}},
     "environment": WORDS,
     "volumes.path": ABSOLUTE,
+    "secrets": {"items": SECRET},
     "databases.default_port": PORT,
+    "databases.sequences.where": {"additionalProperties": {"type": "string"}},
+    "databases.csv.initial": {
+        "additionalProperties": {"anyOf": [{"type": "integer", "minimum": 0}, {"const": "any"}]},
+    },
+    "databases.csv.classic": {
+        "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    },
     "session.rules": NOT_EMPTY,
     "databases.when": CONDITION,
     "redis.when": CONDITION,
@@ -178,9 +243,9 @@ TOGETHER: dict[str, dict[str, t.Any]] = {
 }
 
 # Objects that stand alone, and not in a list where each has a name.
-SINGLE = ("session", "services.http.each")
+SINGLE = ("session", "services.http.each", "databases.csv")
 
-TYPES = {"str": "string", "int": "integer", "bool": "boolean", "list": "array", "dict": "object"}
+TYPES = {"str": "string", "int": "integer", "bool": "boolean", "list": "array", "dict": "object", "raw": "object"}
 
 
 def profile_schema(fields: dict[str, t.Any]) -> dict[str, t.Any]:

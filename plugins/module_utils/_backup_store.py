@@ -116,12 +116,15 @@ class Store:
             yield
 
     @contextlib.contextmanager
-    def partial(self, stack: str) -> Iterator[Partial]:
-        """Yield a directory for a new backup; it is removed unless it was published. Needs the lock."""
+    def partial(self, stack: str, moment: datetime.datetime | None = None) -> Iterator[Partial]:
+        """Yield a directory for a new backup, of now or of an earlier moment. Needs the lock.
+
+        It is removed unless it was published.
+        """
         directory = self.prepare(stack)
         self.remove_partials(stack)
         taken = {backup.id for backup in self.backups(stack)}
-        id_ = new_id(now(), taken)
+        id_ = new_id(moment or now(), taken)
         path = os.path.join(directory, f".{id_}.partial")
         try:
             os.mkdir(path, 0o700)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ._backup_store import LATEST, Store
 from ._compression import decompress_stage
 from ._deletions import opened
+from ._dump_file import MAGIC, PLAIN, survey_script
 from ._errors import ArchiveError, ContinuityError, StoreError
 from ._files import file_sha256, read_chunks
 from ._manifest import NAME, SUMS
@@ -30,7 +31,6 @@ if t.TYPE_CHECKING:
 
 ALL = "all"
 LEVELS = ("quick", "full")
-DUMP_MAGIC = b"PGDMP"
 # What every manifest says of an archive; the other facts were not always written.
 ALWAYS = ("files", "directories")
 WORDS = {"others": "other entries", "superseded": "superseded names", "deleted": "deleted names"}
@@ -198,10 +198,13 @@ def _check_archive(backup: Backup, manifest: Manifest, artifact: Artifact) -> li
 
 
 def _check_dump(path: str, artifact: Artifact) -> list[str]:
+    if artifact.facts.get("format") == PLAIN:
+        rows = survey_script(path, artifact.compression).rows
+        return [] if rows == artifact.facts["rows"] else ["does not hold the rows that the manifest says"]
     # Its checksum is right, so it is what was read back with pg_restore when it was written: this finds a mix-up.
     stage = _unpacked(path, artifact)
     start = b""
     with open(path, "rb") as stream, Pipeline([stage], stdin=stream.fileno()) as pipeline:
         for chunk in read_chunks(pipeline.stdout):
-            start = start or chunk[: len(DUMP_MAGIC)]
-    return [] if start == DUMP_MAGIC else ["is not a PostgreSQL dump in the custom format"]
+            start = start or chunk[: len(MAGIC)]
+    return [] if start == MAGIC else ["is not a PostgreSQL dump in the custom format"]

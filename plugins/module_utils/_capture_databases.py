@@ -85,7 +85,7 @@ def dump_names(wanted: Plan) -> list[str]:
     servers = [entry["globals"] for entry in wanted.described["databases"]]
     ending = f".dump{suffix(wanted.request.compression)}"
     return [
-        f"databases/{_file_name(name)}{f'@{_file_name(server)}' if names.count(name) > 1 else ''}{ending}"
+        f"databases/{file_name(name)}{f'@{file_name(server)}' if names.count(name) > 1 else ''}{ending}"
         for name, server in zip(names, servers, strict=True)
     ]
 
@@ -123,7 +123,7 @@ def _dump(
 
 def _roles(wanted: Plan, partial: Partial, server: str, database: str, location: Location) -> Artifact:
     request = wanted.request
-    name = f"databases/{_file_name(server)}.globals.sql{suffix(request.compression)}"
+    name = f"databases/{file_name(server)}.globals.sql{suffix(request.compression)}"
     dumped = dump_globals(location, database, partial.file(name), compression=request.compression, level=request.level)
     return Artifact(
         path=name,
@@ -137,7 +137,8 @@ def _roles(wanted: Plan, partial: Partial, server: str, database: str, location:
     )
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
+    """Return the name of a database or server as a part of the name of a file."""
     # A database may have any name; '%' keeps two different ones different.
     quoted = {c: urllib.parse.quote(c, safe="", errors="surrogateescape") for c in name if not c.isalnum()}
     return "".join(quoted.get(c, c) for c in name)

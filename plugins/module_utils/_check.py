@@ -160,7 +160,7 @@ class Mask:
 
 def mask_of(stack: Stack) -> Mask:
     """Return the mask for everything that the containers of a stack keep secret in their environments."""
-    named = {name for profile in stack.profiles for name in profile.secrets}
+    named = {secret.name for profile in stack.profiles for secret in profile.secrets}
     secrets = [database.password for database in stack.databases if database.password]
     secrets += [cache.password for cache in stack.redis if cache.password]
     for service in stack.services:

@@ -11,6 +11,7 @@ Private to this collection.
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import threading
 import traceback
@@ -36,6 +37,8 @@ CONNECT_TIMEOUT = 10
 _SILENCE = ("timeout expired", "could not", "refused", "No route", "unreachable", "No such file", "timed out")
 # What libpq and the server say when one wants encryption that the other does not have, or does not trust.
 _ENCRYPTION = ("certificate", "SSL error", "does not support SSL", "no encryption", "SSL off")
+# Of a COPY, at a time: less than the kernel takes of what libpq hands it.
+COPY_CHUNK = 1 << 16
 # The oldest server whose catalogs and options are known to be as expected here.
 OLDEST_SERVER = 120000
 
@@ -184,6 +187,32 @@ class Database(t.Protocol):
 
     def try_lock(self, key: str) -> bool:
         """Take a lock that is held until this session ends; returns False when another session has it."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """Run a block in one transaction: what it does is done when it ends well, and never happened when it fails."""
+
+    def copy_from(self, sql: str, source: Readable) -> int:
+        """Run COPY FROM STDIN with the bytes of ``source`` as they are; returns the number of rows.
+
+        The details of the DatabaseError for a bad row hold its ``line`` and, where it is known, its ``column``.
+        """
+
+    def copy_to(self, sql: str, sink: Writable) -> int:
+        """Run COPY TO STDOUT, write what comes to ``sink`` as it is, and return the number of rows."""
+
+
+class Readable(t.Protocol):
+    """Where the bytes of a COPY come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return some bytes, at most ``size``; none at the end."""
+
+
+class Writable(t.Protocol):
+    """Where the bytes of a COPY go to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of these bytes."""
 
 
 class PostgreSQL:
@@ -386,6 +415,43 @@ class PostgreSQL:
     def try_lock(self, key: str) -> bool:
         return bool(self.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,))[0][0])
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.execute("BEGIN")
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if not self._session.closed:
+                with contextlib.suppress(DatabaseError):
+                    self.execute("ROLLBACK")
+            raise
+
+    def copy_from(self, sql: str, source: Readable) -> int:
+        feed = _Feed(self._session.fileno(), source)
+        return self._copy(sql, feed, feed)
+
+    def copy_to(self, sql: str, sink: Writable) -> int:
+        drain = _Drain(sink)
+        return self._copy(sql, drain, drain)
+
+    def _copy(self, sql: str, file: t.Any, end: _End) -> int:
+        # psycopg2 knows no COPY together with a wait callback.
+        pg.set_wait_callback(None)
+        try:
+            with self._session.cursor() as cursor:
+                cursor.copy_expert(sql, file, COPY_CHUNK)
+                return int(cursor.rowcount)
+        except psycopg2.Error as exc:
+            # It only says that our end has failed, and forgets how.
+            if end.failure is not None:
+                raise end.failure from None
+            place = re.search(r"line (\d+)(?:, column (.+?))?(?::|$)", exc.diag.context or "")
+            details = {"line": int(place[1]), "column": place[2]} if place is not None else {}
+            raise DatabaseError(self._explain(exc), sqlstate=exc.pgcode, **details) from exc
+        finally:
+            pg.set_wait_callback(_wait)
+
     def _end_sessions(self, databases: Sequence[str]) -> None:
         self.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -458,6 +524,39 @@ def _prepared(database: PostgreSQL, session: t.Any) -> PostgreSQL:
     # A database that is read-only by default can still be repaired and replaced.
     database.execute("SET default_transaction_read_only = off")
     return database
+
+
+class _End:
+    """Our end of a COPY; ``failure`` is what went wrong here, which psycopg2 does not pass on."""
+
+    failure: BaseException | None = None
+
+
+class _Feed(_End):
+    def __init__(self, descriptor: int, source: Readable) -> None:
+        self._descriptor = descriptor
+        self._source = source
+
+    def read(self, size: int) -> bytes:
+        try:
+            # libpq would keep in memory whatever the server does not take yet.
+            select.select([], [self._descriptor], [])
+            return self._source.read(size)
+        except BaseException as exc:
+            self.failure = exc
+            raise
+
+
+class _Drain(_End):
+    def __init__(self, sink: Writable) -> None:
+        self._sink = sink
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._sink.write(data)
+        except BaseException as exc:
+            self.failure = exc
+            raise
 
 
 def _wait(session: t.Any) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._database import connect
 from ._database_globals import missing_roles, read_globals, restore_globals
@@ -25,7 +25,7 @@ from ._errors import DatabaseError
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._database import PostgreSQL, Role
+    from ._database import Facts, PostgreSQL, Role
     from ._database_location import Location
     from ._dump_contents import Contents
     from ._dump_file import DumpFile
@@ -70,7 +70,7 @@ class Plan:
     jobs: int
 
     def diff(self) -> dict[str, str]:
-        rows = self.request.rows
+        rows = self.request.rows if self.request.rows is not None else self.dump.rows
         after = (
             _table(rows)
             if rows is not None
@@ -109,7 +109,10 @@ def plan(request: Request, location: Location) -> Plan:
         _check_roles(request, dump.contents, owner, roles)
         if request.check_space:
             require_space(location, session, dump)
-    live = _live_rows(location, request.database) if request.database in databases else None
+    live = None
+    if request.database in databases:
+        live = _live_rows(location, request.database)
+        dump = _like_live(dump, location, request.database)
     return Plan(
         request=request,
         reason=_reason(request, live),
@@ -129,8 +132,8 @@ def apply(wanted: Plan, location: Location) -> Restored:
     if request.globals_path is not None:
         created = restore_globals(location, wanted.maintenance, request.globals_path)
     with building(location, wanted.maintenance, request.database, wanted.dump, wanted.owner) as scratch:
-        repaired = _fill(scratch, wanted)
-        rows = _prove(scratch, request)
+        repaired = fill(scratch, wanted)
+        rows = prove(scratch, request)
         # Without statistics the first queries of the application would be planned blindly.
         scratch.analyze(wanted.jobs)
         scratch.apply_settings(privileges=request.privileges)
@@ -149,7 +152,8 @@ def apply(wanted: Plan, location: Location) -> Restored:
     )
 
 
-def _fill(scratch: Scratch, wanted: Plan) -> tuple[str, ...]:
+def fill(scratch: Scratch, wanted: Plan) -> tuple[str, ...]:
+    """Restore all of the dump into the scratch database; return the names of the repair steps that were needed."""
     request = wanted.request
     role = wanted.owner if wanted.owner != wanted.user else None
     scratch.restore_section("pre-data", role=role, privileges=request.privileges)
@@ -162,10 +166,12 @@ def _fill(scratch: Scratch, wanted: Plan) -> tuple[str, ...]:
     return tuple(step.name for step in steps)
 
 
-def _prove(scratch: Scratch, request: Request) -> dict[str, int]:
+def prove(scratch: Scratch, request: Request) -> dict[str, int]:
+    """Count the rows of every table and return that; raise DatabaseError when they are not those of the backup."""
     with scratch.session() as session:
         rows = session.row_counts()
-        differences = compare_rows(request.rows if request.rows is not None else rows, rows)
+        expected = request.rows if request.rows is not None else scratch.dump.rows
+        differences = compare_rows(expected if expected is not None else rows, rows)
         if differences:
             raise DatabaseError(
                 f"What was restored from {request.path} is not what was backed up: {_some(differences)}. "
@@ -198,6 +204,27 @@ def _maintenance(location: Location, database: str) -> tuple[str, PostgreSQL]:
             except DatabaseError as exc:
                 failures.append(exc)
     raise failures[0]
+
+
+def _like_live(dump: DumpFile, location: Location, database: str) -> DumpFile:
+    """Give a dump that does not say how its database was created the encoding and locale of the one it replaces."""
+    if "LOCALE" in dump.contents.create_options or "LC_COLLATE" in dump.contents.create_options:
+        return dump
+    with connect(location.connection(database)) as session:
+        options = create_options(session.facts())
+    return replace(dump, contents=replace(dump.contents, create_options=options))
+
+
+def create_options(facts: Facts) -> str:
+    """Return the SQL that creates a database with the encoding and locale of another one of the same server."""
+    values = {"ENCODING": facts.encoding}
+    # Older servers have libc's only, and no word for it.
+    if facts.server_version_num >= 150000:
+        values["LOCALE_PROVIDER"] = facts.locale_provider
+    if facts.locale is not None and facts.locale_provider in ("icu", "builtin"):
+        values[f"{facts.locale_provider.upper()}_LOCALE"] = facts.locale
+    values |= {"LC_COLLATE": facts.collate, "LC_CTYPE": facts.ctype}
+    return " ".join("{} = '{}'".format(key, value.replace("'", "''")) for key, value in values.items())
 
 
 def _owner(request: Request, contents: Contents, current: str | None, roles: frozenset[str], role: Role) -> str:

@@ -11,6 +11,7 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -19,14 +20,17 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
+from ._compression import decompress_stage
 from ._database import connect
 from ._database_location import APPLICATION
 from ._database_staging import Staging, staging
 from ._disk_watch import DiskWatch
 from ._dump_contents import for_database, is_privilege, without_schemas_and_extensions, without_value
+from ._dump_file import PLAIN
 from ._errors import ContinuityError, DatabaseError, ProcessError
-from ._pg_commands import analyze, identifier, restore
-from ._process import run
+from ._pg_commands import analyze, can_restrict, identifier, play, psql_version, restore
+from ._plain_dump import AFTER, BEFORE, feed
+from ._process import Pipeline, run
 from ._workplace import opened
 
 if t.TYPE_CHECKING:
@@ -35,6 +39,7 @@ if t.TYPE_CHECKING:
     from ._database import Database, PostgreSQL
     from ._database_location import Location
     from ._dump_file import DumpFile
+    from ._process import Stage
 
 # PostgreSQL cuts longer names off.
 NAME_BYTES = 63
@@ -44,6 +49,8 @@ STAMP_DIGITS = 20
 # For the sessions that restore. A scratch database need not be durable before the exchange, whose commit makes
 # everything before it durable too.
 _SETTINGS = {"maintenance_work_mem": "128MB", "synchronous_commit": "off"}
+# A role may have another default, and the script was checked under this one.
+_SCRIPT_SETTINGS = {"standard_conforming_strings": "on"}
 
 
 @dataclass
@@ -85,8 +92,14 @@ class Scratch:
             )
 
     def restore_section(self, section: str, *, jobs: int = 1, role: str | None = None, privileges: bool = True) -> None:
-        """Run pg_restore for one section. Objects will belong to ``role``, or to the connected user when it is None."""
-        if section == "pre-data" and role is not None:
+        """Restore one section. Objects will belong to ``role``, or to the connected user when it is None.
+
+        Of a script, definitions and rows are one section: the first call restores both, and the second one nothing.
+        """
+        if self.dump.format == PLAIN:
+            if section != "data":
+                self._play(BEFORE if section == "pre-data" else AFTER, role=role, privileges=privileges)
+        elif section == "pre-data" and role is not None:
             # Extensions may need a superuser, their comments their owner: they are not made by the role.
             first, rest = without_schemas_and_extensions(self.dump.contents.listing)
             self._restore(section, use_list=self.staging.put_text("schemas.list", first), privileges=privileges)
@@ -136,10 +149,42 @@ class Scratch:
         )
         self._client(f"restore the {section} section of {self.dump.path}", argv)
 
-    def _client(self, what: str, argv: list[str]) -> None:
+    def _play(self, half: str, *, role: str | None, privileges: bool) -> None:
+        """Let psql run one half of a script."""
         version = self.control.server_version() // 10000
+        asked = self.location.client("ask psql for its version", psql_version(), version=version)
+        restricts = can_restrict(run(asked).stdout.decode(errors="replace"))
+        psql = self._stage(f"restore {self.dump.path}", play(self.location.target(self.name)))
+        unpack = decompress_stage(self.dump.compression, f"unpack {self.dump.path}")
+        with self._explained(), open(self.dump.path, "rb") as stream, contextlib.ExitStack() as stack:
+            source = stream.fileno()
+            if unpack is not None:
+                source = stack.enter_context(Pipeline([unpack], stdin=source)).stdout.fileno()
+            script = feed(
+                functools.partial(os.read, source),
+                self.dump.path,
+                half,
+                role=role,
+                privileges=privileges,
+                key=secrets.token_hex(16) if restricts else None,
+            )
+            with Pipeline([psql]) as pipeline:
+                for piece in script:
+                    pipeline.stdin.write(piece)
+
+    def _client(self, what: str, argv: list[str]) -> None:
+        with self._explained():
+            run(self._stage(what, argv))
+
+    def _stage(self, what: str, argv: list[str]) -> Stage:
+        version = self.control.server_version() // 10000
+        settings = _SETTINGS | (_SCRIPT_SETTINGS if self.dump.format == PLAIN else {})
+        return self.location.client(what, argv, version=version, run_id=self.run_id, settings=settings)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            run(self.location.client(what, argv, version=version, run_id=self.run_id, settings=_SETTINGS))
+            yield
         except ProcessError as exc:
             if self.watch.free is not None:
                 raise DatabaseError(

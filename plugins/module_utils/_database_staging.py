@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ._compression import decompress_stage
 from ._database_location import OnHost
+from ._dump_file import CUSTOM
 from ._errors import DatabaseError, ProcessError
 from ._process import run
 from ._workplace import PARENT, Workplace, workplace
@@ -34,7 +35,10 @@ GROWTH = 1.5
 
 @dataclass(frozen=True)
 class Staging:
-    """A private directory beside the server's programs; ``archive`` is the dump there, in the plain custom format."""
+    """A private directory beside the server's programs; ``archive`` is the dump there, in the plain custom format.
+
+    A script is not put there: psql reads it as it comes.
+    """
 
     place: Workplace
     archive: str
@@ -51,12 +55,12 @@ class Staging:
 def staging(location: Location, dump: DumpFile, key: str) -> Iterator[Staging]:
     """Yield the unpacked dump where pg_restore can read it; it is gone afterwards."""
     with workplace(location, key) as place:
-        yield Staging(place, _placed(place, dump))
+        yield Staging(place, _placed(place, dump) if dump.format == CUSTOM else "")
 
 
 def require_space(location: Location, session: Database, dump: DumpFile) -> None:
     """Raise DatabaseError unless the disks have room: a full disk would stop the live database too."""
-    needs = {PARENT: 0 if _readable_in_place(location, dump) else dump.plain_size}
+    needs = {PARENT: 0 if dump.format != CUSTOM or _readable_in_place(location, dump) else dump.plain_size}
     data = session.setting("data_directory") if location.sees_data_directory else None
     if data is not None:
         needs[data] = int(dump.plain_size * GROWTH)

@@ -53,10 +53,12 @@ class DiskWatch:
         return min(LARGEST_RESERVE, max(SMALLEST_RESERVE, 2 * size))
 
     def _watch(self, directory: int) -> None:
-        while not self._done.wait(INTERVAL):
+        while True:
             status = os.fstatvfs(directory)
             free = status.f_bavail * status.f_frsize
             if free < min(self._reserve, status.f_blocks * status.f_frsize // 4):
                 self.free = free
+                # Again and again: what is to be ended may not have begun yet.
                 self._act()
+            if self._done.wait(INTERVAL):
                 return

@@ -23,7 +23,7 @@ NAME = r'(?:"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)'
 _HEADER = re.compile(
     r"^-- Name: (?P<name>.*); Type: (?P<kind>[A-Z ]+); Schema: .*; Owner: (?P<owner>.*?)(?:; Tablespace: .*)?$"
 )
-_VERSION = re.compile(r"Dumped from database version (?P<text>(?P<major>\d+)\S*)")
+VERSION = re.compile(r"Dumped from database version (?P<text>(?P<major>\d+)\S*)")
 _OPTION = re.compile(
     r"(ENCODING|LOCALE_PROVIDER|LOCALE|LC_COLLATE|LC_CTYPE|ICU_LOCALE|ICU_RULES|BUILTIN_LOCALE)"
     r" ?= ?('(?:[^']|'')*'|\w+)"
@@ -76,7 +76,7 @@ class Entry:
 
 def contents(listing: str, script: str) -> Contents:
     """Combine what ``pg_restore --list`` and ``pg_restore --create --schema-only`` printed."""
-    version = _VERSION.search(script)
+    version = VERSION.search(script)
     found = list(entries(script))
     created = next((entry for entry in found if entry.kind == "DATABASE"), None)
     if version is None or created is None:
@@ -89,12 +89,12 @@ def contents(listing: str, script: str) -> Contents:
         server_major=int(version["major"]),
         database=created.name,
         owner=created.owner,
-        create_options=" ".join(f"{key} = {value}" for key, value in _OPTION.findall(created.sql.partition(";")[0])),
+        create_options=create_options(created.sql.partition(";")[0]),
         schemas=tuple(entry.name for entry in found if entry.kind == "SCHEMA"),
         extensions=tuple(entry.name for entry in found if entry.kind == "EXTENSION"),
         table_data=table_data(listing),
         settings=tuple(_settings(found)),
-        grantees=frozenset(name for entry in grants for name in _roles(entry.sql)),
+        grantees=frozenset(name for entry in grants for name in roles_of(entry.sql)),
         listing=listing,
     )
 
@@ -154,10 +154,23 @@ def _settings(found: list[Entry]) -> Iterator[str]:
             entry.kind in ("ACL", "COMMENT") and entry.name.startswith("DATABASE ")
         )
         for statement in statements(entry.sql) if about else ():
-            match = _ABOUT_DATABASE.match(statement)
-            if match is not None and not _NEVER_RESTORED.match(match[2]):
-                before, after = (part.replace("{", "{{").replace("}", "}}") for part in (match[1], match[2]))
-                yield f"{before}{{database}}{after}"
+            setting = about_database(statement)
+            if setting is not None:
+                yield setting
+
+
+def create_options(statement: str) -> str:
+    """Return the SQL for encoding and locale in the statement that creates a database."""
+    return " ".join(f"{key} = {value}" for key, value in _OPTION.findall(statement))
+
+
+def about_database(statement: str) -> str | None:
+    """Return a statement about the database itself as one of the ``settings``; None for one that is not restored."""
+    match = _ABOUT_DATABASE.match(statement)
+    if match is None or _NEVER_RESTORED.match(match[2]):
+        return None
+    before, after = (part.replace("{", "{{").replace("}", "}}") for part in (match[1], match[2]))
+    return f"{before}{{database}}{after}"
 
 
 def for_database(statement: str, name: str) -> str:
@@ -183,7 +196,8 @@ def without_value(statement: str) -> str:
     return re.split(r" (?:TO|IS|=) ", statement, maxsplit=1)[0].replace("{database}", "").replace("  ", " ").strip()
 
 
-def _roles(sql: str) -> Iterator[str]:
+def roles_of(sql: str) -> Iterator[str]:
+    """Yield the roles that privileges are granted to or taken from."""
     for name in _GRANTEE.findall(sql):
         if name != "PUBLIC":
             yield name_of(name)

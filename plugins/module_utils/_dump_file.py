@@ -9,40 +9,53 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 from dataclasses import dataclass, replace
 
-from ._compression import FOREIGN, GZIP_MAGIC, ZSTD_MAGIC, decompress_stage
+from ._compression import FOREIGN, GZIP_MAGIC, TAR_MAGIC, ZSTD_MAGIC, decompress_stage
 from ._dump_contents import Contents, contents
 from ._errors import DatabaseError, ProcessError, StoreError
 from ._files import file_sha256, read_chunks
-from ._pg_commands import restore_list, restore_script
+from ._pg_commands import restore_list, restore_rows, restore_script
+from ._plain_dump import survey
 from ._process import Pipeline, Stage
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._database_location import Location
+    from ._plain_dump import Surveyed
 
 # How a compressor ends whose reader has seen enough.
 SIGPIPE = -13
+# pg_dump's own format, and a SQL script.
+CUSTOM, PLAIN = "custom", "plain"
+MAGIC = b"PGDMP"
 
 
 @dataclass(frozen=True)
 class DumpFile:
-    """A dump that was read to its end without an error; ``plain_size`` is what it is without compression."""
+    """A dump that was read to its end without an error; ``plain_size`` is what it is without compression.
+
+    ``rows`` are the counts by table of a plain dump; None where a dump does not tell.
+    """
 
     path: str
     compression: str
     size: int
     plain_size: int
     contents: Contents
+    format: str = CUSTOM
+    rows: Mapping[str, int] | None = None
 
 
 def examine(path: str, sha256: str | None, location: Location, version: int) -> DumpFile:
-    """Read a dump to its end and describe it with the programs of the server that will receive it.
+    """Read a dump to its end and describe it; one in the custom format with the programs of its future server.
 
-    Raises StoreError when it is missing, damaged or not what ``sha256`` says, and DatabaseError when it is no dump in
-    the custom format or too new for the server.
+    Raises StoreError when it is missing, damaged, not what ``sha256`` says, or a script that pg_dump did not write, and
+    DatabaseError when it is too new for the server.
     """
     if not os.path.isfile(path):
         raise StoreError(f"There is no dump {path}.", path=path)
@@ -54,38 +67,85 @@ def examine(path: str, sha256: str | None, location: Location, version: int) -> 
                 "Use another copy or another backup.",
                 path=path,
             )
-    compression = compression_of(path, b"PGDMP")
+    compression = compression_of(path)
+    size = os.path.getsize(path)
+    if format_of(path, compression) == PLAIN:
+        script = survey_script(path, compression)
+        return DumpFile(path, compression, size, script.size, script.contents, PLAIN, script.rows)
     plain_size = _plain_size(path, compression)
     listing = read_dump(path, compression, location.client(f"list {path}", restore_list(), version=version))
-    script = read_dump(path, compression, location.client(f"read {path}", restore_script(), version=version))
-    return DumpFile(path, compression, os.path.getsize(path), plain_size, contents(listing, script))
+    definitions = read_dump(path, compression, location.client(f"read {path}", restore_script(), version=version))
+    return DumpFile(path, compression, size, plain_size, contents(listing, definitions))
 
 
-def compression_of(path: str, plain: bytes) -> str:
+def compression_of(path: str, plain: bytes = b"") -> str:
     """Return how a file is compressed whose content begins with ``plain``; raise StoreError when it is not ours."""
     with open(path, "rb") as stream:
-        start = stream.read(64)
-    for compression, magic in (("zstd", ZSTD_MAGIC), ("gzip", GZIP_MAGIC), ("none", plain)):
+        start = stream.read(512)
+    for compression, magic in (("zstd", ZSTD_MAGIC), ("gzip", GZIP_MAGIC)):
         if start.startswith(magic):
             return compression
     foreign = [remedy for magic, remedy in FOREIGN.items() if start.startswith(magic)]
-    if start.startswith(b"--"):
-        foreign.append("is a plain SQL dump, and this restores pg_dump's custom format: load it with psql")
+    offset, magic = TAR_MAGIC
+    if start[offset:].startswith(magic):
+        foreign.append("is a tar archive. If pg_dump -Ft made it, turn it into a script first: pg_restore --file=x.sql")
+    if start.startswith(plain) and not foreign:
+        return "none"
     problem = foreign[0] if foreign else "is not a dump of this collection, or its beginning is damaged"
     raise StoreError(f"{path} {problem}. Nothing was restored.", path=path)
 
 
+def format_of(path: str, compression: str) -> str:
+    """Return CUSTOM for a dump that begins like one; anything else has to prove that it is a script."""
+    head = Stage(f"read the beginning of {path}", ["head", "--bytes=5"])
+    try:
+        return CUSTOM if _read_through(path, compression, head).encode() == MAGIC else PLAIN
+    except ProcessError as exc:
+        raise _damaged(path, exc) from exc
+
+
+def survey_script(path: str, compression: str) -> Surveyed:
+    """Read a SQL script to its end and describe it; raise StoreError when it is damaged or no script of pg_dump."""
+    return _surveyed(path, compression, [])
+
+
+def survey_rows(path: str, compression: str, location: Location, version: int) -> Surveyed:
+    """Describe a dump in the custom format by the script that it becomes, which says how many rows it holds."""
+    return _surveyed(path, compression, [location.client(f"read {path}", restore_rows(), version=version)])
+
+
+def _surveyed(path: str, compression: str, readers: list[Stage]) -> Surveyed:
+    stage = decompress_stage(compression, f"unpack {path}") or Stage(f"read {path}", ["cat"])
+    # What was refused at its beginning is not read to its end.
+    stages = [replace(one, accept=one.accept | {SIGPIPE}) for one in (stage, *readers)]
+    refusal = StoreError(f"{path} could not be read to its end.", path=path)
+    try:
+        with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
+            try:
+                return survey(functools.partial(os.read, pipeline.stdout.fileno()), path)
+            except StoreError as exc:
+                # Perhaps the decompressor has failed: its exit code and words say more, and are asked first.
+                refusal = exc
+    except ProcessError as exc:
+        raise _damaged(path, exc) from exc
+    raise refusal
+
+
 def read_dump(path: str, compression: str, reader: Stage) -> str:
     """Return what a program prints that reads the beginning of a dump from its standard input."""
+    try:
+        return _read_through(path, compression, reader)
+    except ProcessError as exc:
+        raise DatabaseError(f"{path} cannot be restored. {exc} {_advice(str(exc))}".rstrip(), path=path) from exc
+
+
+def _read_through(path: str, compression: str, reader: Stage) -> str:
     stages = [reader]
     unpack = decompress_stage(compression, f"unpack {path}")
     if unpack is not None:
         stages.insert(0, replace(unpack, accept=unpack.accept | {SIGPIPE}))
-    try:
-        with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
-            return b"".join(read_chunks(pipeline.stdout)).decode(errors="backslashreplace")
-    except ProcessError as exc:
-        raise DatabaseError(f"{path} cannot be restored. {exc} {_advice(str(exc))}".rstrip(), path=path) from exc
+    with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
+        return b"".join(read_chunks(pipeline.stdout)).decode(errors="backslashreplace")
 
 
 def _plain_size(path: str, compression: str) -> int:
@@ -97,16 +157,16 @@ def _plain_size(path: str, compression: str) -> int:
         with open(path, "rb") as stream, Pipeline([unpack], stdin=stream.fileno()) as pipeline:
             return sum(len(chunk) for chunk in read_chunks(pipeline.stdout))
     except ProcessError as exc:
-        raise StoreError(
-            f"{path} is damaged. {exc} Nothing was restored. Use another copy or another backup.", path=path
-        ) from exc
+        raise _damaged(path, exc) from exc
+
+
+def _damaged(path: str, cause: ProcessError) -> StoreError:
+    return StoreError(f"{path} is damaged. {cause} Use another copy or another backup.", path=path)
 
 
 def _advice(words: str) -> str:
     if "unsupported version" in words:
         return "It was written by a newer pg_dump: restore it into a server of that version or newer."
-    if "text format dump" in words:
-        return "It is a plain SQL dump; this restores pg_dump's custom format."
     if "valid archive" in words or "too short" in words:
         return "It is not a dump in pg_dump's custom format."
     return ""

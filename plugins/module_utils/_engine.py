@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
 try:
     import docker
     import docker.errors
+    import docker.types
     import requests
 
     SDK_IMPORT_ERROR: str | None = None
@@ -34,6 +35,8 @@ except ImportError:
     FAILURES = ()
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
+# Marks containers of our own, for whoever wonders what they are.
+APART = "crm.continuity.apart"
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Container:
     started_at: str = ""
     restart_count: int = 0
     pid: int = 0
+    restart_policy: str = ""
 
     @property
     def running(self) -> bool:
@@ -91,6 +95,15 @@ class Volume:
     mountpoint: str
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is on the host; ``digests`` are those of registries, ``env`` is what it sets by itself."""
+
+    id: str
+    digests: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,9 @@ class Engine(t.Protocol):
     def image_digests(self, image_id: str) -> tuple[str, ...]:
         """Return the registry digests of an image (``name@sha256:…``); empty for an image built locally."""
 
+    def image(self, reference: str) -> Image | None:
+        """Return what a reference stands for on this host, or None when no such image is here."""
+
     def pause(self, id_: str) -> None:
         """Freeze every process of a running container."""
 
@@ -143,8 +159,22 @@ class Engine(t.Protocol):
     def start(self, id_: str) -> None:
         """Start a stopped container."""
 
+    def set_restart_policy(self, id_: str, policy: str) -> None:
+        """Change when the engine starts a container by itself: no, always, unless-stopped, on-failure, on-failure:3."""
+
     def logs(self, id_: str, tail: int, since: int | None = None) -> str:
         """Return the last ``tail`` lines that a container printed, of those no older than ``since`` (Unix time)."""
+
+    def run_apart(
+        self, image: str, argv: Sequence[str], *, name: str, directory: str, target: str, user: str
+    ) -> Container:
+        """Start a program in a new container that has no network and no rights, and sees one directory of the host.
+
+        What the image would run by itself is not run. An older container of that name is removed first.
+        """
+
+    def remove(self, id_: str) -> None:
+        """Remove a container with its anonymous volumes, even while it runs; one that is not there is no error."""
 
     def exec_stage(
         self,
@@ -235,6 +265,19 @@ class DockerEngine:
                 return ()
             raise
 
+    def image(self, reference: str) -> Image | None:
+        try:
+            with _explained(f"Image {reference} cannot be inspected"):
+                raw = self._client.api.inspect_image(reference)
+        except EngineError as exc:
+            if isinstance(exc.__cause__, docker.errors.NotFound):
+                return None
+            raise
+        variables = (raw.get("Config") or {}).get("Env") or ()
+        return Image(
+            raw["Id"], tuple(raw.get("RepoDigests") or ()), dict(entry.partition("=")[::2] for entry in variables)
+        )
+
     def pause(self, id_: str) -> None:
         with _explained(f"Container {id_} cannot be paused"):
             self._client.api.pause(id_)
@@ -251,9 +294,53 @@ class DockerEngine:
         with _explained(f"Container {id_} cannot be started"):
             self._client.api.start(id_)
 
+    def set_restart_policy(self, id_: str, policy: str) -> None:
+        name, _colon, most = policy.partition(":")
+        with _explained(f"The restart policy of container {id_} cannot be changed"):
+            wanted = {"Name": name, "MaximumRetryCount": int(most or 0)}
+            self._client.api.update_container(id_, restart_policy=wanted)
+
     def logs(self, id_: str, tail: int, since: int | None = None) -> str:
         with _explained(f"The log of container {id_} cannot be read"):
             return bytes(self._client.api.logs(id_, tail=tail, since=since)).decode(errors="backslashreplace")
+
+    def run_apart(
+        self, image: str, argv: Sequence[str], *, name: str, directory: str, target: str, user: str
+    ) -> Container:
+        self.remove(name)
+        api = self._client.api
+        with _explained(f"Image {image} cannot be run"):
+            created = api.create_container(
+                image,
+                # Both are given, so that nothing of the image's own remains.
+                entrypoint=[argv[0]],
+                command=list(argv[1:]),
+                name=name,
+                user=user,
+                labels={APART: directory},
+                host_config=api.create_host_config(
+                    mounts=[docker.types.Mount(target, directory, type="bind")],
+                    network_mode="none",
+                    # The owners of the files are those of the host.
+                    userns_mode="host",
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges", "label=disable"],
+                ),
+            )
+        try:
+            self.start(created["Id"])
+            return _container(self.inspect(created["Id"]))
+        except EngineError:
+            self.remove(created["Id"])
+            raise
+
+    def remove(self, id_: str) -> None:
+        try:
+            with _explained(f"Container {id_} cannot be removed"):
+                self._client.api.remove_container(id_, v=True, force=True)
+        except EngineError as exc:
+            if not isinstance(exc.__cause__, docker.errors.NotFound):
+                raise
 
     def exec_stage(
         self,
@@ -326,6 +413,12 @@ def _remedy(exc: Exception) -> str:
     return "Start it (systemctl start docker) or set docker_host to where it listens."
 
 
+def _restart_policy(raw: Mapping[str, t.Any]) -> str:
+    """Return it as the command line of Docker writes it."""
+    most = raw.get("MaximumRetryCount")
+    return f"{raw.get('Name', '')}:{most}" if most else str(raw.get("Name", ""))
+
+
 def _container(raw: Mapping[str, t.Any]) -> Container:
     config, state = raw["Config"], raw["State"]
     # Newer engines say "running" for a paused container too, and set Paused.
@@ -356,6 +449,7 @@ def _container(raw: Mapping[str, t.Any]) -> Container:
         started_at=state.get("StartedAt", ""),
         restart_count=raw.get("RestartCount", 0),
         pid=state.get("Pid", 0),
+        restart_policy=_restart_policy((raw.get("HostConfig") or {}).get("RestartPolicy") or {}),
     )
 
 

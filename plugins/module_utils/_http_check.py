@@ -37,11 +37,15 @@ OWN_HEADERS = {"Accept": "application/json", "User-Agent": "crm.continuity", "X-
 
 @dataclass(frozen=True)
 class Request:
-    """Which stack; how long to try in all, and how long to wait for one answer, in seconds."""
+    """Which stack; how long to try in all, and how long to wait for one answer, in seconds.
+
+    Without ``sessions`` nothing is asked that only paired WhatsApp sessions answer well.
+    """
 
     stack: StackRequest
     timeout: float = 60
     request_timeout: float = 10
+    sessions: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def look(request: Request, engine: Engine, profiles: Mapping[str, Profile], cloc
     stack = find_one(engine, profiles, request.stack)
     asker = _Asker(request, engine, stack)
     found: dict[int, list[Check]] = {}
-    open_ = dict(enumerate(_questions(engine, stack)))
+    open_ = dict(enumerate(_questions(engine, stack, sessions=request.sessions)))
     deadline = clock.monotonic() + request.timeout
     while True:
         for index, question in list(open_.items()):
@@ -89,13 +93,14 @@ def look(request: Request, engine: Engine, profiles: Mapping[str, Profile], cloc
         clock.sleep(POLL)
 
 
-def _questions(engine: Engine, stack: Stack) -> list[Question]:
+def _questions(engine: Engine, stack: Stack, *, sessions: bool) -> list[Question]:
     return [
         Question(service, check, {**profile.environment, **service.container.env})
         for profile in stack.profiles
         for service in stack.services
         if service.profile == profile.name and service.rule is not None and not has_finished(engine, stack, service)
         for check in service.rule.http
+        if sessions or not check.session
     ]
 
 

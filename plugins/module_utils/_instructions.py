@@ -14,6 +14,7 @@ import shlex
 import typing as t
 
 from ._config_bundle import bundle_name
+from ._dump_file import PLAIN
 from ._volume_directory import LOCAL
 
 if t.TYPE_CHECKING:
@@ -43,6 +44,10 @@ _REMOVE = """remove_deleted() {
     rm -r "$work"
 }"""
 
+_STRICT_PSQL = "psql --no-psqlrc --set=ON_ERROR_STOP=1 --single-transaction --file=-"
+_STRICT_RESTORE = "pg_restore --exit-on-error"
+_SEARCH_PUBLIC = "sed \"1,99s/^SELECT pg_catalog.set_config('search_path', '', false);/SET search_path = public;/\""
+
 _DECOMPRESS = {"zstd": "zstd -dc", "gzip": "gzip -dc", "none": "cat"}
 
 
@@ -64,9 +69,12 @@ def _introduction(manifest: Manifest) -> str:
     if manifest.find("deletions") is not None:
         tools.add("xargs")
     needed = ", ".join(["docker with the compose plugin", "tar", *sorted(tools)])
+    taken = f"Taken on {manifest.host}; every part is of {manifest.cut_at}."
+    if manifest.origin is not None:
+        taken = f"Made on {manifest.host} from files that other means had written ({manifest.cut_at})."
     return f"""# Restore stack {manifest.stack} from backup {manifest.id}
 
-Taken on {manifest.host}; every part is of {manifest.cut_at}. These commands need only
+{taken} These commands need only
 {needed}. Run them as root, in this directory, on a host where the stack does **not**
 run and its volumes are empty or absent. Run them in one bash; it ends at the first error.
 """
@@ -88,6 +96,12 @@ def _configuration(manifest: Manifest) -> list[str]:
         (a for a in manifest.artifacts if a.kind == "config" and a.path.startswith("config/project.tar")), None
     )
     directory = manifest.source["project_dir"]
+    if bundle is None and manifest.origin is not None:
+        return [
+            "## 2. Put the compose files back\n\n"
+            "This backup has none: the files that it was made of held none. Put those of that time in their place "
+            f"first, with their env files; the compose file is {_compose_file(manifest)}.\n"
+        ]
     if bundle is None or directory is None:
         return [
             "## 2. Put the compose files back\n\n"
@@ -155,9 +169,10 @@ def _databases(manifest: Manifest) -> list[str]:
         database = manifest.database(artifact)
         title = f"4.{number}. Restore the database {database['name']}"
         if database["service"] is None:
+            restore = _STRICT_PSQL if _is_script(artifact) else f"{_STRICT_RESTORE} --no-owner"
             parts.append(
                 f"## {title}\n\nIt lived at {database['host']}:{database['port']}, outside the stack. Create it there, "
-                f"then:\n\n    {_decompress(artifact)} | pg_restore --exit-on-error --no-owner --dbname=…\n"
+                f"then:\n\n    {_decompress(artifact)} | {restore} --dbname=…\n"
             )
             continue
         commands = [] if database["service"] in started else _server_commands(manifest, database)
@@ -191,8 +206,13 @@ def _database_commands(artifact: Artifact, database: Mapping[str, t.Any]) -> lis
         f"{_psql(database, 'template1')} -tA --command={shlex.quote(exists)} </dev/null | grep 1 >/dev/null ||",
         f"    {create} </dev/null",
     ]
-    restore = f"pg_restore --exit-on-error {user} --dbname={name}"
-    if not database["repair"]:
+    restore = f"{_STRICT_RESTORE} {user} --dbname={name}"
+    if _is_script(artifact):
+        # The application finds its functions in this schema too; the first lines of the script forget it.
+        found = [_SEARCH_PUBLIC] if database["repair_steps"] else []
+        load = f"{inside} {_STRICT_PSQL} --quiet --output=/dev/null {user} --dbname={name}"
+        lines.append(" | ".join([_decompress(artifact), *found, load]))
+    elif not database["repair"]:
         lines.append(f"{_decompress(artifact)} | {inside} {restore}")
     else:
         # Read three times, so it has to be a file.
@@ -203,6 +223,10 @@ def _database_commands(artifact: Artifact, database: Mapping[str, t.Any]) -> lis
         lines.append(f"{inside} rm {TEMPORARY} </dev/null")
     lines.append(f"{_psql(database)} {strict} --quiet --command=ANALYZE </dev/null")
     return lines
+
+
+def _is_script(artifact: Artifact) -> bool:
+    return artifact.facts.get("format") == PLAIN
 
 
 def _psql(database: Mapping[str, t.Any], name: str | None = None) -> str:

@@ -82,7 +82,10 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One backup of one stack. Times are RFC 3339 in UTC, ``freeze`` seconds are wall-clock."""
+    """One backup of one stack. Times are RFC 3339 in UTC, ``freeze`` seconds are wall-clock.
+
+    ``origin`` says what files a backup was made of that other means had written before.
+    """
 
     id: str
     stack: str
@@ -98,6 +101,7 @@ class Manifest:
     encryption: dict[str, t.Any] = field(default_factory=lambda: {"method": "none", "recipients": []})
     tools: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    origin: dict[str, t.Any] | None = None
     format: int = FORMAT
 
     @property

@@ -90,6 +90,44 @@ def restore_script() -> list[str]:
     return ["pg_restore", "--create", "--schema-only", "--file=-"]
 
 
+def restore_rows() -> list[str]:
+    """Return the command that prints the dump on its standard input, with its rows, as SQL."""
+    return ["pg_restore", "--file=-"]
+
+
+def play(connection: str) -> list[str]:
+    """Return the command that runs the script on its standard input in one transaction, until the first error.
+
+    Its messages leave out the values that an error is about; what queries answer goes nowhere.
+    """
+    return [
+        "psql",
+        "--no-psqlrc",
+        "--quiet",
+        "--no-password",
+        "--single-transaction",
+        "--set=ON_ERROR_STOP=1",
+        "--set=VERBOSITY=terse",
+        "--output=/dev/null",
+        f"--dbname={connection}",
+        "--file=-",
+    ]
+
+
+def psql_version() -> list[str]:
+    """Return the command that prints the version of psql."""
+    return ["psql", "--version"]
+
+
+def can_restrict(printed: str) -> bool:
+    """Tell by its version whether psql has the command that forbids all others (CVE-2025-8714)."""
+    found = re.search(r"(\d+)\.?(\d*)", printed)
+    if found is None:
+        return False
+    major, minor = int(found[1]), int(found[2] or 0)
+    return major >= 18 or minor >= {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}.get(major, 1 << 30)
+
+
 def restore(
     connection: str,
     archive: str,
@@ -109,6 +147,38 @@ def restore(
     if use_list is not None:
         argv.append(f"--use-list={use_list}")
     return [*argv, f"--dbname={connection}", archive]
+
+
+def restore_table(schema: str, table: str, *, section: str) -> list[str]:
+    """Return the command that prints what the dump on its standard input holds of one table in a section, as SQL."""
+    return ["pg_restore", f"--section={section}", "--no-owner", f"--schema={schema}", f"--table={table}", "--file=-"]
+
+
+def restore_rows_of(connection: str, archive: str, schema: str, table: str) -> list[str]:
+    """Return the command that restores the rows of one table; it stops at the first error."""
+    return [
+        *("pg_restore", "--exit-on-error", "--no-password", "--no-owner", "--section=data"),
+        *(f"--schema={schema}", f"--table={table}", f"--dbname={connection}", archive),
+    ]
+
+
+def dialogue(connection: str) -> list[str]:
+    """Return the command that runs the script on its standard input until the first error.
+
+    Transactions are for the script to begin and to commit: when it is cut off, nothing is committed.
+    """
+    return [
+        "psql",
+        "--no-psqlrc",
+        "--quiet",
+        "--no-password",
+        "--set=ON_ERROR_STOP=1",
+        # Without the values that an error is about.
+        "--set=VERBOSITY=terse",
+        "--output=/dev/null",
+        f"--dbname={connection}",
+        "--file=-",
+    ]
 
 
 def analyze(connection: str, *, jobs: int) -> list[str]:

@@ -29,6 +29,8 @@ ENCRYPTION = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 # Names of variables whose values must not be shown.
 SECRET = re.compile(r"SECRET|PASSW|PASS$|TOKEN|CREDENTIAL|(^|_)KEY(_|$)")
 SESSION_PLACES = ("database", "redis", "volume", "external")
+# What clears a session in each of these places.
+RESETS = {"database": "sql", "redis": "keys", "volume": "files"}
 
 
 def _names() -> Fields:
@@ -59,6 +61,7 @@ HTTP_FIELDS: Fields = {
             "field": {"type": "str", "required": True},
         },
     },
+    "session": {"type": "bool", "default": False},
 }
 
 SERVICE_FIELDS: Fields = {
@@ -105,6 +108,23 @@ DATABASE_FIELDS: Fields = {
         }
     ),
     "schema_version": {"type": "str"},
+    "sequences": _entries(
+        {
+            "name": {"type": "str", "required": True},
+            "like": {"type": "str", "required": True},
+            "table": {"type": "str", "required": True},
+            "column": {"type": "str", "required": True},
+            "where": {"type": "dict", "default": {}},
+        }
+    ),
+    "csv": {
+        "type": "dict",
+        "options": {
+            "keep": _names(),
+            "initial": {"type": "dict", "default": {}},
+            "classic": {"type": "dict", "default": {}},
+        },
+    },
 }
 
 REDIS_FIELDS: Fields = {
@@ -126,6 +146,15 @@ OUTSIDE_FIELDS: Fields = {
     "show": _names(),
 }
 
+RESET_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "when": {"type": "str"},
+    "count": {"type": "str"},
+    "sql": {"type": "str"},
+    "keys": _names(),
+    "files": _names(),
+}
+
 SESSION_FIELDS: Fields = {
     "name": {"type": "str", "required": True},
     **CONDITION_FIELDS,
@@ -135,6 +164,7 @@ SESSION_FIELDS: Fields = {
             "place": {"type": "str", "required": True, "choices": list(SESSION_PLACES)},
             "path": {"type": "str"},
             "outside": {"type": "str"},
+            "reset": _entries(RESET_FIELDS),
         },
         required=True,
     ),
@@ -144,6 +174,12 @@ LOG_FIELDS: Fields = {
     "pattern": {"type": "str", "required": True},
     "meaning": {"type": "str", "required": True},
     "severity": {"type": "str", "choices": ["error", "warning"], "default": "error"},
+}
+
+SECRET_FIELDS: Fields = {
+    "name": {"type": "str", "required": True},
+    "breaks": {"type": "str"},
+    "severity": {"type": "str", "choices": ["refuse", "warn"], "default": "refuse"},
 }
 
 FIELDS: Fields = {
@@ -156,7 +192,8 @@ FIELDS: Fields = {
     "databases": _entries(DATABASE_FIELDS),
     "redis": _entries(REDIS_FIELDS),
     "outside": _entries(OUTSIDE_FIELDS),
-    "secrets": _names(),
+    # Names, or dictionaries of SECRET_FIELDS.
+    "secrets": {"type": "list", "elements": "raw", "default": []},
     "session": {
         "type": "dict",
         "options": {
@@ -173,8 +210,8 @@ class HttpCheck:
     """A request that a healthy service answers; ``json`` maps dotted paths of the answer to expected values.
 
     ``headers`` maps header names to the environment variables of the service that hold their values. With
-    ``each_path`` that resource lists objects, and ``path`` is asked once per object with ``{value}`` replaced by its
-    ``each_field``.
+    ``session`` says that it answers so only while every WhatsApp session is paired. With ``each_path`` that resource
+    lists objects, and ``path`` is asked once per object with ``{value}`` replaced by its ``each_field``.
     """
 
     name: str
@@ -183,6 +220,7 @@ class HttpCheck:
     status: tuple[int, ...]
     json: Mapping[str, t.Any]
     headers: Mapping[str, str]
+    session: bool = False
     each_path: str | None = None
     each_field: str | None = None
 
@@ -232,6 +270,34 @@ class Repair:
 
 
 @dataclass(frozen=True)
+class SequenceRule:
+    """What a sequence numbers of which the catalog does not know that: a column of a table in the same schema.
+
+    ``where`` maps other columns to groups of ``like``, the pattern of its name: only rows with those values count.
+    """
+
+    name: str
+    like: re.Pattern[str]
+    table: str
+    column: str
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CsvRule:
+    """What CSV archives of an application's database hold, and what its own installation puts into it.
+
+    Rows of ``keep`` say what was done to this very database and are never replaced. ``initial`` maps tables that a
+    fresh installation fills to how many rows it makes at most, None for any number. ``classic`` maps the tables of the
+    application's own archives to their columns, in the order in which the files are numbered.
+    """
+
+    keep: tuple[str, ...] = ()
+    initial: Mapping[str, int | None] = field(default_factory=dict)
+    classic: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class DatabaseRule:
     """Which environment variables of a service say how it reaches its database.
 
@@ -257,6 +323,8 @@ class DatabaseRule:
     default_database: str | None = None
     repair: tuple[Repair, ...] = ()
     schema_version: str | None = None
+    sequences: tuple[SequenceRule, ...] = ()
+    csv: CsvRule = CsvRule()
 
 
 @dataclass(frozen=True)
@@ -288,6 +356,35 @@ class OutsideRule:
 
 
 @dataclass(frozen=True)
+class Secret:
+    """An environment variable without which data cannot be used.
+
+    ``breaks`` says what no longer works where it has another value than when the data was written; ``severity`` is
+    whether such a restore is refused, or only warned of.
+    """
+
+    name: str
+    breaks: str | None = None
+    severity: str = "refuse"
+
+
+@dataclass(frozen=True)
+class ResetStep:
+    """How something of a WhatsApp session is cleared, so that it has to be paired anew.
+
+    In a database ``sql`` does it, ``count`` returns how many rows are left to clear, and without ``when``, or where it
+    is true, there is such a table. In Redis ``keys`` are patterns, in a volume ``files`` are patterns of paths.
+    """
+
+    name: str
+    when: str | None = None
+    count: str = ""
+    sql: str = ""
+    keys: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SessionStore:
     """A place that holds a part of the WhatsApp session; ``outside`` names the rule that says where it is."""
 
@@ -295,6 +392,7 @@ class SessionStore:
     place: str
     path: str | None
     outside: str | None = None
+    reset: tuple[ResetStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -327,7 +425,7 @@ class Profile:
     databases: tuple[DatabaseRule, ...] = ()
     redis: tuple[RedisRule, ...] = ()
     outside: tuple[OutsideRule, ...] = ()
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     session_service: str | None = None
     session_rules: tuple[SessionRule, ...] = ()
     logs: tuple[LogPattern, ...] = ()
@@ -458,7 +556,7 @@ def parse(data: Mapping[str, t.Any]) -> Profile:
             for entry in data["redis"]
         ),
         outside=tuple(_outside(name, entry) for entry in data["outside"]),
-        secrets=tuple(data["secrets"]),
+        secrets=tuple(_secret(name, entry) for entry in data["secrets"]),
         session_service=session.get("service"),
         session_rules=rules,
         logs=tuple(
@@ -514,6 +612,7 @@ def _http(profile: str, where: str, entry: Mapping[str, t.Any]) -> HttpCheck:
         status=tuple(entry["status"]),
         json=entry["json"],
         headers=entry["headers"],
+        session=entry["session"],
         each_path=each.get("path"),
         each_field=each.get("field"),
     )
@@ -547,7 +646,41 @@ def _database(profile: str, entry: Mapping[str, t.Any]) -> DatabaseRule:
         default_database=entry.get("default_database"),
         repair=tuple(Repair(step["name"], step.get("when"), step["sql"]) for step in entry["repair"]),
         schema_version=entry.get("schema_version"),
+        sequences=tuple(sequence_rule(f"Profile {profile}: {where}", rule) for rule in entry["sequences"]),
+        csv=_csv(profile, f"{where} csv", entry.get("csv")),
     )
+
+
+def sequence_rule(subject: str, entry: Mapping[str, t.Any]) -> SequenceRule:
+    """Build a rule from data that the validator has passed; raise ProfileError for what it cannot know."""
+    try:
+        like = re.compile(entry["like"])
+    except re.error as exc:
+        raise ProfileError(
+            f"{subject}: sequences ({entry['name']}) like: {entry['like']!r} is not a regular expression: {exc}."
+        ) from exc
+    for column, group in entry["where"].items():
+        if group not in like.groupindex:
+            raise ProfileError(
+                f"{subject}: sequences ({entry['name']}) where {column}: like has no group named {group}. Write it as "
+                f"(?P<{group}>…)."
+            )
+    return SequenceRule(entry["name"], like, entry["table"], entry["column"], entry["where"])
+
+
+def _csv(profile: str, where: str, entry: Mapping[str, t.Any] | None) -> CsvRule:
+    if entry is None:
+        return CsvRule()
+    initial: dict[str, int | None] = {}
+    for table, rows in entry["initial"].items():
+        if rows != "any" and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 0):
+            raise ProfileError(f"Profile {profile}: {where} initial {table} must be a number of rows, or any.")
+        initial[table] = None if rows == "any" else rows
+    for table, columns in entry["classic"].items():
+        if not isinstance(columns, list) or not columns or not all(isinstance(column, str) for column in columns):
+            raise ProfileError(f"Profile {profile}: {where} classic {table} must be a list of columns.")
+    classic = {table: tuple(columns) for table, columns in entry["classic"].items()}
+    return CsvRule(tuple(entry["keep"]), initial, classic)
 
 
 def _outside(profile: str, entry: Mapping[str, t.Any]) -> OutsideRule:
@@ -567,6 +700,30 @@ def _outside(profile: str, entry: Mapping[str, t.Any]) -> OutsideRule:
     )
 
 
+def _secret(profile: str, entry: t.Any) -> Secret:
+    if isinstance(entry, str) and entry:
+        return Secret(entry)
+    choices = SECRET_FIELDS["severity"]["choices"]
+    if (
+        not isinstance(entry, dict)
+        or not isinstance(entry.get("name"), str)
+        or not entry["name"]
+        or not isinstance(entry.get("breaks", ""), str)
+        or entry.keys() - SECRET_FIELDS.keys()
+    ):
+        raise ProfileError(
+            f"Profile {profile}: secrets must be names of environment variables, or dictionaries with name, breaks and "
+            "severity."
+        )
+    severity = entry.get("severity", "refuse")
+    if severity not in choices:
+        raise ProfileError(
+            f"Profile {profile}: secrets ({entry['name']}) severity must be one of: {', '.join(choices)}, "
+            f"got: {severity}."
+        )
+    return Secret(entry["name"], entry.get("breaks"), severity)
+
+
 def _session(profile: str, entry: Mapping[str, t.Any], data: Mapping[str, t.Any]) -> SessionRule:
     where = f"session rules ({entry['name']})"
     stores = []
@@ -581,10 +738,37 @@ def _session(profile: str, entry: Mapping[str, t.Any], data: Mapping[str, t.Any]
         outside = store.get("outside")
         if outside and outside not in {entry["name"] for entry in data["outside"]}:
             raise ProfileError(f"Profile {profile}: {where}: a store is in {outside}, which outside does not have.")
-        stores.append(SessionStore(store["holds"], place, path, outside))
+        steps = tuple(_reset(profile, where, place, step) for step in store["reset"])
+        _distinct(profile, f"{where} reset", store["reset"])
+        stores.append(SessionStore(store["holds"], place, path, outside, steps))
     if not stores:
         raise ProfileError(f"Profile {profile}: {where} stores is empty.")
     return SessionRule(entry["name"], _condition(profile, where, entry), tuple(stores))
+
+
+def _reset(profile: str, where: str, place: str, step: Mapping[str, t.Any]) -> ResetStep:
+    subject = f"Profile {profile}: {where}: reset ({step['name']})"
+    wanted = RESETS.get(place)
+    if wanted is None:
+        raise ProfileError(f"{subject}: what is in an external place cannot be reset from here. Leave reset out.")
+    given = {name for name in ("when", "count", *RESETS.values()) if step.get(name)}
+    needed = {"sql", "count"} if wanted == "sql" else {wanted}
+    if needed - given or given - needed - ({"when"} if wanted == "sql" else set()):
+        raise ProfileError(
+            f"{subject}: in a {place}, a step has {' and '.join(sorted(needed))}, and here are "
+            f"{', '.join(sorted(given)) or 'none'}."
+        )
+    for path in step["files"]:
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ProfileError(f"{subject}: {path} must be a path below that of the store.")
+    return ResetStep(
+        name=step["name"],
+        when=step.get("when"),
+        count=step.get("count") or "",
+        sql=step.get("sql") or "",
+        keys=tuple(step["keys"]),
+        files=tuple(step["files"]),
+    )
 
 
 def _condition(profile: str, where: str, entry: Mapping[str, t.Any]) -> Condition:

@@ -36,14 +36,11 @@ from ._compression import tool
 from ._config_bundle import collect
 from ._database_dump import open_snapshot
 from ._errors import StoreError
-from ._files import write_atomically
 from ._freeze import targets, wait_healthy
-from ._instructions import NAME as INSTRUCTIONS
-from ._instructions import render
-from ._manifest import NAME as MANIFEST
-from ._manifest import SUMS, Artifact, Manifest, decode, encode, sums
+from ._manifest import Manifest
 from ._metrics import DEFAULT_DIRECTORY, Attempt
 from ._metrics import write as write_metrics
+from ._publication import publish
 from ._redis import facts as redis_facts
 from ._stack_find import find_one
 from ._stack_info import database_facts, describe, locate, service_of
@@ -139,7 +136,7 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
     described = describe(engine, stack)
     databases = tuple((database, locate(engine, database)) for database in stack.databases)
     for entry, (database, location) in zip(described["databases"], databases, strict=True):
-        entry.update(database_facts(location, database), **_for_restore(stack, database, location))
+        entry.update(database_facts(location, database), **for_restore(stack, database, location))
         # Fails where the program is missing or too old.
         location.client(f"dump {database.name}", ["pg_dump"], version=entry["server_version_num"] // 10000)
     caches = tuple((cache, redis_facts(engine, cache)) for cache in _caches(stack))
@@ -265,13 +262,8 @@ def apply(wanted: Plan, engine: Engine, watch: Watch, tell: Callable[[str], None
             captured = capture(wanted, engine, watch, partial, tell)
             unwell = wait_healthy(engine, captured.stillness.healthy, wanted.request.health_timeout)
             tell("publish")
-            manifest = _with_instructions(_manifest(wanted, engine, partial, started, captured, unwell), partial)
-            encoded = encode(manifest)
-            # Nothing is published that could not be read again.
-            decode(encoded, partial.path)
-            write_atomically(partial.file(SUMS), sums(manifest, encoded))
-            write_atomically(partial.file(MANIFEST), encoded)
-            return Taken(partial.publish(), manifest)
+            manifest = _manifest(wanted, engine, partial, started, captured, unwell)
+            return Taken(*publish(partial, manifest))
         except OSError as exc:
             # What the engine, the databases and the project directory refuse are errors of their own: this is the
             # disk of the root.
@@ -302,7 +294,8 @@ def summary(taken: Taken) -> dict[str, t.Any]:
     }
 
 
-def _for_restore(stack: Stack, database: StackDatabase, location: Location) -> dict[str, t.Any]:
+def for_restore(stack: Stack, database: StackDatabase, location: Location) -> dict[str, t.Any]:
+    """Return what a manifest says of a database for the sake of its restore."""
     steps = database.rule.repair
     return {
         "repair": [step.sql for step in steps if step.when is None or _is_true(location, database.name, step.when)],
@@ -358,13 +351,6 @@ def _manifest(
         tools={"engine": engine.info().version, "compression": tool(wanted.request.compression)},
         warnings=(*wanted.warnings, *captured.warnings, *remarks),
     )
-
-
-def _with_instructions(manifest: Manifest, partial: Partial) -> Manifest:
-    text = render(manifest).encode(errors="surrogateescape")
-    written = write_atomically(partial.file(INSTRUCTIONS), text)
-    instructions = Artifact(INSTRUCTIONS, "instructions", written.size, written.sha256, written.sha256)
-    return replace(manifest, artifacts=(*manifest.artifacts, instructions))
 
 
 def _timestamp() -> str:

@@ -252,4 +252,4 @@ def service_of(stack: Stack, container_id: str) -> str | None:
 def _secrets(stack: Stack, profile: Profile) -> list[str]:
     """Return the names of the secrets that are part of the data and are set. Never their values."""
     environments = [environment(service, profile) for service in stack.services if service.profile == profile.name]
-    return [name for name in profile.secrets if any(env.get(name) for env in environments)]
+    return [secret.name for secret in profile.secrets if any(env.get(secret.name) for env in environments)]

@@ -18,6 +18,7 @@ from ._database_scratch import BUILDING, DOOMED, KEPT, STAMP_DIGITS
 from ._errors import ContinuityError, DatabaseError
 from ._profile import DatabaseRule
 from ._stack_info import add_details, describe, holds_tables, listed_databases, locate, service_of
+from ._stage_database import STAGED
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ if t.TYPE_CHECKING:
     from ._stack import Stack, StackDatabase
 
 # What a restore builds beside a database, or keeps of it for a while.
-_SCRATCH = re.compile(rf".*(?:{BUILDING}|{DOOMED}|{KEPT})\d{{{STAMP_DIGITS}}}", re.DOTALL)
+_SCRATCH = re.compile(rf".*(?:{BUILDING}|{DOOMED}|{KEPT}|{STAGED})\d{{{STAMP_DIGITS}}}", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ._stack_services import environment, holds, of_role
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._profile import Profile, SessionStore
+    from ._profile import Profile, SessionRule, SessionStore
     from ._stack import Data, OtherDatabase, Outside, Service, StackDatabase, StackRedis
 
 
@@ -38,24 +38,36 @@ class Places:
 
 def session_state(profile: Profile, places: Places) -> list[SessionState]:
     """Return the parts of the WhatsApp session that a profile knows of, by the first of its rules that holds."""
-    if profile.session_service is None:
-        return []
-    states = []
-    for service in of_role(places.services, profile, profile.session_service)[:1]:
-        env = environment(service, profile)
-        rule = next((rule for rule in profile.session_rules if holds(rule.condition, service, env)), None)
-        if rule is None:
-            how = f"add a rule to session in the profile {profile.name}"
-            states.append(
-                SessionState(
-                    profile.name, "no rule", "WhatsApp session", "unknown", False, "no rule of the profile fits", how
-                )
+    states: list[SessionState] = []
+    found = rule_of(profile, places.services)
+    if found is None:
+        return states
+    service, rule = found
+    if rule is None:
+        how = f"add a rule to session in the profile {profile.name}"
+        states.append(
+            SessionState(
+                profile.name, "no rule", "WhatsApp session", "unknown", False, "no rule of the profile fits", how
             )
-            continue
-        for store in rule.stores:
-            found = _store(store, profile, service, places)
-            states.append(SessionState(profile.name, rule.name, store.holds, store.place, *found))
+        )
+        return states
+    for store in rule.stores:
+        kept = _store(store, profile, service, places)
+        states.append(SessionState(profile.name, rule.name, store.holds, store.place, *kept))
     return states
+
+
+def rule_of(profile: Profile, services: Sequence[Service]) -> tuple[Service, SessionRule | None] | None:
+    """Return the service whose environment decides where the session is, and the rule that holds for it.
+
+    None where the profile knows of no session, or the stack has no such service.
+    """
+    if profile.session_service is None:
+        return None
+    for service in of_role(services, profile, profile.session_service):
+        env = environment(service, profile)
+        return service, next((rule for rule in profile.session_rules if holds(rule.condition, service, env)), None)
+    return None
 
 
 def _store(store: SessionStore, profile: Profile, service: Service, places: Places) -> Found:

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ._backup_store import locked_on_host
 from ._cgroup import locate, opened
+from ._cutover import mend, torn
 from ._engine import connect
-from ._errors import EngineError, StackError, StoreError
+from ._errors import DatabaseError, EngineError, StackError, StoreError
 from ._journal import DEFAULT_JOURNAL, Entry, close, path_of, read, set_aside, stacks
+from ._restore_record import DEFAULT_RECORDS
+from ._restore_record import stacks as restored_stacks
 from ._revive import COMPOSE, REFUSALS, Revived, due, find, required, revive_all, thaw
 
 if t.TYPE_CHECKING:
@@ -41,6 +44,7 @@ class Request:
     docker_host: str
     docker_timeout: int = 60
     journal: str = field(default_factory=lambda: DEFAULT_JOURNAL)
+    records: str = field(default_factory=lambda: DEFAULT_RECORDS)
 
 
 @dataclass(frozen=True)
@@ -91,15 +95,17 @@ class StackBusyError(StackError):
 def thaw_stacks(request: Request, *, act: bool, engine_at: Callable[[str, int], Engine] = connect) -> Outcome:
     """Bring back all that is wanted, or only say what that is. The trouble of one stack does not hold up another."""
     thawed, busy, failed = [], [], []
-    for stack in [request.stack] if request.stack is not None else stacks(request.journal):
+    for stack in [request.stack] if request.stack is not None else _concerned(request):
         try:
             with _held(request, stack) as locked:
+                mended = _mended(request, stack, engine_at, locked=locked, act=act)
                 wanted = plan(request, stack, engine_at, locked=locked)
-                thawed.append(apply(wanted, request, engine_at) if act else summary(wanted))
+                done = apply(wanted, request, engine_at) if act else summary(wanted)
+                thawed.append(replace(done, remarks=(*mended, *done.remarks)))
                 failed += [f"Stack {stack}: {thawed[-1].trouble}"] if thawed[-1].trouble else []
         except StackBusyError as exc:
             busy.append(str(exc))
-        except (*REFUSALS, StoreError) as exc:
+        except (*REFUSALS, DatabaseError, StoreError) as exc:
             failed.append(f"Stack {stack}: {exc}")
     return Outcome(tuple(thawed), tuple(busy), tuple(failed))
 
@@ -110,17 +116,38 @@ def recover(stack: str, engine_at: Callable[[str, int], Engine] = connect, journ
     Raises EngineError when something cannot be brought back. Needs the lock of the stack.
     """
     request = Request(stack, force=False, docker_host="", journal=journal or DEFAULT_JOURNAL)
+    mended = mend(stack, engine_at, directory=request.records)
     found = read(request.journal, stack)
     if found is None:
-        return []
+        return mended
     thawed = apply(plan(request, stack, engine_at, locked=True), request, engine_at)
     if thawed.trouble:
         raise EngineError(f"An earlier backup of stack {stack} died after {found.since}. {thawed.trouble}")
     words = [f"{entry.container} ({entry.action})" for entry in thawed.revived] or ["nothing, for everything ran"]
     return [
+        *mended,
         f"An earlier backup of stack {stack} died after {found.since}. Brought back now: {', '.join(words)}.",
         *thawed.remarks,
     ]
+
+
+def _concerned(request: Request) -> list[str]:
+    """Return the stacks that a dead run may have left in some state that is not theirs."""
+    exchanged = [stack for stack in restored_stacks(request.records) if torn(stack, request.records)]
+    return sorted({*stacks(request.journal), *exchanged})
+
+
+def _mended(
+    request: Request, stack: str, engine_at: Callable[[str, int], Engine], *, locked: bool, act: bool
+) -> list[str]:
+    """Bring data in order that a dead restore has left half exchanged, before anything is started on them."""
+    if not locked and torn(stack, request.records):
+        raise StackBusyError(
+            f"The data of stack {stack} are being exchanged by a restore. Nothing may be started on them until that is "
+            "done, or has died and was undone. Wait for its end.",
+            stack=stack,
+        )
+    return mend(stack, engine_at, directory=request.records) if act else []
 
 
 def plan(request: Request, stack: str, engine_at: Callable[[str, int], Engine], *, locked: bool) -> Plan:

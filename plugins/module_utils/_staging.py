@@ -33,7 +33,7 @@ from dataclasses import dataclass
 
 from ._errors import StoreError
 from ._files import sync_directory
-from ._tree import remove_tree
+from ._tree import KEPT_PREFIX, remove_tree
 from ._volume_directory import is_mount_point
 
 if t.TYPE_CHECKING:
@@ -43,6 +43,7 @@ if t.TYPE_CHECKING:
 PREFIX = ".crm-import-"
 STAGED, OLD, PLACING, TIMES = "staged", "old", "placing", "times"
 DONE = ".done"
+_OWN = (os.fsencode(PREFIX), os.fsencode(KEPT_PREFIX))
 # Seconds.
 PATIENCE = 30
 SYNC_EVERY = 0.5
@@ -73,7 +74,7 @@ class Staging:
 
     def inherit(self) -> None:
         """Give the staged directory the owner, mode, times and attributes of the live one."""
-        _copy_attributes(self.live, self.directory)
+        copy_attributes(self.live, self.directory)
 
 
 @contextlib.contextmanager
@@ -86,17 +87,17 @@ def staging(live: str, *, may_exchange: bool = True) -> Iterator[Staging]:
     parent = os.path.dirname(live)
     with _locked(parent, live):
         recover(live)
-        inside = not may_exchange or is_mount_point(live) or not _can_exchange(parent)
+        inside = not may_exchange or is_mount_point(live) or not can_exchange(parent)
         base = os.path.join(live if inside else parent, PREFIX + secrets.token_hex(4))
         # Nobody may look into it before its own directory has the mode that it is to have.
-        with _times_kept(live, inside):
+        with times_kept(live, inside):
             os.mkdir(base, 0o700)
         staged = Staging(live, base, inside)
         try:
             os.mkdir(staged.directory, 0o700)
             yield staged
         finally:
-            with _times_kept(live, inside):
+            with times_kept(live, inside):
                 _discard(base)
 
 
@@ -122,8 +123,8 @@ def recover(live: str) -> None:
             if os.path.exists(os.path.join(base, PLACING)):
                 _place(live, base)
             elif os.path.exists(os.path.join(base, OLD)):
-                _move_entries(os.path.join(base, OLD), live)
-        with _times_kept(live, inside):
+                move_entries(os.path.join(base, OLD), live)
+        with times_kept(live, inside):
             _discard(base)
 
 
@@ -170,7 +171,7 @@ def _locked(directory: str, live: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _times_kept(directory: str, wanted: bool) -> Iterator[None]:
+def times_kept(directory: str, wanted: bool) -> Iterator[None]:
     """Leave no trace of what comes and goes in a directory in its time of modification."""
     before = os.stat(directory)
     yield
@@ -196,7 +197,8 @@ def _discard(base: str) -> None:
             time.sleep(0.05)
 
 
-def _can_exchange(parent: str) -> bool:
+def can_exchange(parent: str) -> bool:
+    """Return whether the file system of a directory lets two names in it be exchanged in one step."""
     base = os.path.join(parent, PREFIX + secrets.token_hex(4))
     one, other = os.path.join(base, "one"), os.path.join(base, "other")
     os.mkdir(base, 0o700)
@@ -220,7 +222,7 @@ def _replace_entries(live: str, base: str) -> None:
             _set_times(os.path.join(base, STAGED), os.path.join(base, TIMES))
         os.mkdir(os.path.join(base, OLD), 0o700)
         sync_directory(base)
-        _move_entries(live, os.path.join(base, OLD))
+        move_entries(live, os.path.join(base, OLD))
         # From here on a dead run is completed, before it is undone.
         os.rename(os.path.join(base, STAGED), os.path.join(base, PLACING))
         sync_directory(base)
@@ -232,15 +234,16 @@ def _replace_entries(live: str, base: str) -> None:
 
 def _place(live: str, base: str) -> None:
     placing = os.path.join(base, PLACING)
-    _move_entries(placing, live)
-    _copy_attributes(placing, live)
+    move_entries(placing, live)
+    copy_attributes(placing, live)
     _set_times(os.path.join(base, TIMES), live)
     sync_directory(live)
 
 
-def _move_entries(source: str, target: str) -> None:
+def move_entries(source: str, target: str) -> None:
+    """Move everything from one directory into another of the same file system, but what is kept there by us."""
     with os.scandir(os.fsencode(source)) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(os.fsencode(PREFIX))]
+        names = [entry.name for entry in entries if not entry.name.startswith(_OWN)]
     for name in names:
         os.rename(os.path.join(os.fsencode(source), name), os.path.join(os.fsencode(target), name))
     sync_directory(target)
@@ -251,7 +254,8 @@ def _set_times(source: str, target: str) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _copy_attributes(source: str, target: str) -> None:
+def copy_attributes(source: str, target: str) -> None:
+    """Give a directory the owner, mode, times and attributes of another one."""
     status = os.stat(source)
     os.chown(target, status.st_uid, status.st_gid)
     # Mode, times and extended attributes, of which ACLs are some; the owner comes first, as it clears special bits.

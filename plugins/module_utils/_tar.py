@@ -14,6 +14,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._process import Stage, program
+from ._tree import KEPT_PREFIX
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,9 @@ def _create(directory: str, live: bool) -> list[str]:
         "--sparse",
         "--numeric-owner",
         "--acls",
+        # What a restore keeps there is no content of the directory.
+        "--anchored",
+        f"--exclude=./{KEPT_PREFIX}*",
         *XATTRS,
         *MESSAGES,
         *(LIVE if live else ()),

@@ -44,6 +44,8 @@ GNU_LONG_NAME, GNU_LONG_TARGET = b"LK"
 PAX, PAX_GLOBAL = b"xg"
 KINDS = REGULAR | frozenset(b"123456") | {GNU_SPARSE}
 
+TIME = "time of modification"
+PAX_TIME = re.compile(rb"-?[0-9]{1,18}(?:\.[0-9]*)?")
 ADLER = 65521
 OCTAL = re.compile(rb"\0? *([0-7]+)[ \0]*")
 # Sizes are added up and handed to the kernel; no file system holds a file this big.
@@ -534,7 +536,13 @@ class _Gate:
         """Return the time of modification of a member in nanoseconds."""
         text = member.pax.get(b"mtime")
         if text is None:
-            return self._number(member.header[136:148], "time of modification") * 1_000_000_000
+            digits = member.header[136:148]
+            # Before 1970, as GNU tar writes it in its own format.
+            before = digits[0] == 0xFF
+            whole = int.from_bytes(digits, "big", signed=True) if before else self._number(digits, TIME)
+            return whole * 1_000_000_000
+        if PAX_TIME.fullmatch(text) is None:
+            raise self._refusal(f"has an extended header without a valid {TIME}")
         seconds, _point, fraction = text.partition(b".")
         nanoseconds = int(seconds) * 1_000_000_000
         more = int(fraction[:9].ljust(9, b"0"))

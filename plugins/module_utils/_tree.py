@@ -19,6 +19,10 @@ from dataclasses import dataclass
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+# How the names begin of what a restore of a whole stack keeps beside or inside a live directory, see _exchange.
+KEPT_PREFIX = ".crm-restore-"
+_KEPT = os.fsencode(KEPT_PREFIX)
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -46,7 +50,8 @@ def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
     An entry is its path below the root, and what ``lstat`` says about it.
 
     Memory grows with the number of pending directories only. What vanishes on the way is left out: the tree may be
-    in use. Raises OSError for what cannot be read.
+    in use. What a restore keeps in the directory itself is no content of it, and is left out too. Raises OSError for
+    what cannot be read.
     """
     root = os.fsencode(directory)
     skip = len(os.path.join(root, b""))
@@ -61,6 +66,8 @@ def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
             continue
         with entries:
             for entry in entries:
+                if parent is root and entry.name.startswith(_KEPT):
+                    continue
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except (FileNotFoundError, NotADirectoryError):

@@ -46,7 +46,10 @@ NUMBERS_DIFFER = "they hold different numbers of files"
 
 @dataclass(frozen=True)
 class Imported:
-    """What was put in place; ``superseded`` and ``deleted`` count what the archive held besides."""
+    """What was put in place; ``superseded`` and ``deleted`` count what the archive held besides.
+
+    ``root`` says whether the archive had something to say about the directory itself.
+    """
 
     size: int
     sha256: str
@@ -55,6 +58,7 @@ class Imported:
     content_bytes: int
     superseded: int
     deleted: int
+    root: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -237,22 +241,50 @@ def import_directory(
     too big or not the expected one; ProcessError when tar failed; StoreError when another import into the directory is
     running or the disk is full. What a dead import left behind is cleared up first.
     """
-    with (
-        _deletions(archive, deleted, deleted_sha256) as deletions,
-        staging(target, may_exchange=may_exchange) as staged,
-    ):
-        with judged(archive, sha256, max_bytes, _free(staged.base)) as limit:
-            passed, read, warnings = _extract(archive, staged.directory, allow_devices, limit, deletions)
-            _check_expected(archive, passed, read, sha256, files, deletions)
-            deletions.remove(staged.directory)
-            extracted = scan(staged.directory)
-            _check_extracted(archive, passed, extracted)
-        if not passed.root:
+    with staging(target, may_exchange=may_exchange) as staged:
+        unpacked = unpack(
+            archive,
+            staged.directory,
+            sha256=sha256,
+            files=files,
+            deleted=deleted,
+            deleted_sha256=deleted_sha256,
+            allow_devices=allow_devices,
+            max_bytes=max_bytes,
+        )
+        if not unpacked.root:
             staged.inherit()
         sync(staged.base)
         before_exchange()
         staged.take_place()
-    return _imported(passed, extracted.bytes, read, deletions, warnings)
+    return unpacked
+
+
+def unpack(
+    archive: str,
+    directory: str,
+    *,
+    sha256: str | None = None,
+    files: int | None = None,
+    deleted: str | None = None,
+    deleted_sha256: str | None = None,
+    allow_devices: bool = False,
+    max_bytes: int | None = None,
+) -> Imported:
+    """Extract an archive into an empty directory, prove what arrived, and return that; see ``import_directory``.
+
+    Leaves whatever it made behind when it raises, and does not bring it to disk.
+    """
+    with (
+        _deletions(archive, deleted, deleted_sha256) as deletions,
+        judged(archive, sha256, max_bytes, _free(directory)) as limit,
+    ):
+        passed, read, warnings = _extract(archive, directory, allow_devices, limit, deletions)
+        _check_expected(archive, passed, read, sha256, files, deletions)
+        deletions.remove(directory)
+        extracted = scan(directory)
+        _check_extracted(archive, passed, extracted)
+        return _imported(passed, extracted.bytes, read, deletions, warnings)
 
 
 def _extract(
@@ -382,6 +414,7 @@ def _imported(
         content_bytes=content_bytes,
         superseded=passed.duplicates,
         deleted=deletions.count,
+        root=passed.root,
         warnings=warnings,
     )
 

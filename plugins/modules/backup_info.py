@@ -13,7 +13,7 @@ author:
   - crm.continuity contributors (@crm-continuity)
 description:
   - Lists the complete backups below a backup root, oldest first, from their manifests.
-  - Opens no archive and no dump. M(crm.continuity.backup_verify) does that.
+  - Opens no archive and no dump, unless O(contents=true). M(crm.continuity.backup_verify) reads them all.
   - A backup whose manifest is missing or damaged is listed with RV(backups[].problem) set.
 extends_documentation_fragment:
   - crm.continuity._attributes
@@ -33,6 +33,27 @@ options:
     description: Whether to return the whole manifests.
     type: bool
     default: false
+  contents:
+    description:
+      - Whether to list what is inside the archives, as of the backup. Names that one holds and that were deleted
+        before are left out, and one that it holds twice is shown once. Nothing is unpacked to disk.
+      - Of a database, the tables are listed with the numbers of their rows, from the manifest.
+      - Reads every archive that is asked for twice, which takes its time. Needs O(id).
+    type: bool
+    default: false
+  artifact:
+    description: With O(contents), one artifact only, by its path in the backup or by the volume or database it holds.
+    type: str
+  path:
+    description:
+      - With O(contents), only names at or below this path in a volume.
+      - V(*), V(?) and V([]) stand for characters of one name, V(**) also for slashes.
+    type: str
+    default: ""
+  limit:
+    description: With O(contents), how many names of each archive are returned, in the order of the alphabet.
+    type: int
+    default: 1000
 """
 
 EXAMPLES = r"""
@@ -45,6 +66,14 @@ EXAMPLES = r"""
     stack: crm
     id: latest
     manifest: true
+
+- name: See what a folder of a volume held
+  crm.continuity.backup_info:
+    stack: crm
+    id: latest
+    contents: true
+    artifact: crm_chatwoot_storage
+    path: ab/cd
 """
 
 RETURN = r"""
@@ -105,6 +134,47 @@ backups:
       description: The whole manifest, as described in C(docs/schemas/manifest.schema.json).
       returned: when O(manifest=true) and the manifest is sound
       type: dict
+    contents:
+      description: What is inside the archives and dumps.
+      returned: when O(contents=true) and the manifest is sound
+      type: list
+      elements: dict
+      contains:
+        artifact:
+          description: Path of the artifact in the backup.
+          type: str
+        kind:
+          description: Either V(archive), V(config) or V(dump).
+          type: str
+        source:
+          description: The volume or database that it holds.
+          type: str
+        problem:
+          description: Why it cannot be listed. Null when it was read and has the checksum of the manifest.
+          type: str
+        tables:
+          description: Of a dump, the number of rows by table.
+          returned: for a dump
+          type: dict
+        entries:
+          description:
+            - The first names, each with C(name), C(kind), C(size), C(mode), C(uid), C(gid), C(modified) in UTC, and the
+              C(target) of a link.
+          returned: for an archive without a problem
+          type: list
+          elements: dict
+        names:
+          description: How many names there are.
+          returned: for an archive without a problem
+          type: int
+        more:
+          description: How many of them are not shown.
+          returned: for an archive without a problem
+          type: int
+        content_bytes:
+          description: How many bytes of content they have.
+          returned: for an archive without a problem
+          type: int
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -119,8 +189,13 @@ def main() -> None:
             "stack": {"type": "str"},
             "id": {"type": "str"},
             "manifest": {"type": "bool", "default": False},
+            "contents": {"type": "bool", "default": False},
+            "artifact": {"type": "str"},
+            "path": {"type": "str", "default": ""},
+            "limit": {"type": "int", "default": 1000},
             **STORE_OPTIONS,
         },
+        required_if=[("contents", True, ("id",))],
         supports_check_mode=True,
     )
     with reported_by(module):
@@ -130,6 +205,10 @@ def main() -> None:
                 stack=module.params["stack"],
                 id=module.params["id"],
                 manifest=module.params["manifest"],
+                contents=module.params["contents"],
+                artifact=module.params["artifact"],
+                path=module.params["path"],
+                limit=module.params["limit"],
             )
         )
     module.exit_json(changed=False, backups=backups)

@@ -12,7 +12,10 @@ version_added: 0.1.0
 author:
   - crm.continuity contributors (@crm-continuity)
 description:
-  - Restores a dump in pg_dump's custom format, as M(crm.continuity.database_dump) writes it.
+  - Restores a dump in pg_dump's custom format, as M(crm.continuity.database_dump) writes it, or a SQL script of
+    pg_dump.
+  - Of a script, only what pg_dump writes goes to psql, and psql runs no command of its own. It is one database and
+    whole, or it is refused.
   - The dump is read to its end and checked first. Then it is restored into a scratch database beside the live one,
     which stays in use. Only when every statement succeeded and all row counts are right, the two exchange their names,
     in one transaction. After a failure the live database is as it was, and the scratch database is gone.
@@ -48,7 +51,7 @@ options:
   rows:
     description:
       - Number of rows that every table must have after the restore, as RV(crm.continuity.database_dump#module:rows).
-      - Without it, nothing is known to compare with.
+      - Without it, a SQL script is compared with the rows in it, and nothing is known to compare any other dump with.
     type: dict
   replace:
     description: Whether a database that holds tables may be replaced.
@@ -94,6 +97,7 @@ options:
   jobs:
     description:
       - How many sessions restore at once. The default is one per processor, at most four, and one for a small dump.
+        A SQL script is restored by one session.
     type: int
   check_space:
     description: Whether to refuse a restore that the disks seem to have no room for.
@@ -107,6 +111,12 @@ EXAMPLES = r"""
     container: crm-postgres-1
     database: chatwoot
     path: /var/backups/chatwoot.dump.zst
+
+- name: Restore a SQL script
+  crm.continuity.database_restore:
+    container: crm-postgres-1
+    database: chatwoot
+    path: /opt/crm/backups/chatwoot_2026-11-20.sql.gz
 
 - name: Replace a database, and keep what was there
   crm.continuity.database_restore:
@@ -133,7 +143,7 @@ source:
   type: dict
   contains:
     database:
-      description: Name of the database.
+      description: Name of the database. Empty where the dump does not say it.
       type: str
     server_version:
       description: Version of its server.

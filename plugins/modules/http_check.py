@@ -38,6 +38,10 @@ options:
     description: Seconds to wait for one answer.
     type: int
     default: 10
+  sessions:
+    description: Whether to ask also what is only answered well while every WhatsApp session is paired.
+    type: bool
+    default: true
 seealso:
   - module: crm.continuity.container_check
   - module: crm.continuity.log_check
@@ -126,6 +130,7 @@ def main() -> None:
         argument_spec={
             "timeout": {"type": "int", "default": 60},
             "request_timeout": {"type": "int", "default": 10},
+            "sessions": {"type": "bool", "default": True},
             **CHECK_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
@@ -138,6 +143,7 @@ def main() -> None:
                 StackRequest(module.params["stack"], tuple(module.params["stack_profiles"])),
                 timeout=module.params["timeout"],
                 request_timeout=module.params["request_timeout"],
+                sessions=module.params["sessions"],
             ),
             connect(module.params["docker_host"], module.params["docker_timeout"]),
             load_profiles(module),

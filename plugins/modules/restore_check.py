@@ -14,12 +14,16 @@ author:
 description:
   - Reads the manifest of a backup and looks at the host.
   - Tells what a restore fills, which of that holds data already, and what speaks against starting.
-  - Changes nothing, and does not read the artifacts. M(crm.continuity.backup_verify) does that.
+  - Asks the PostgreSQL servers that run, the engine, and C(docker compose config) for what would be started.
+  - Secrets are compared, and neither shown nor returned.
+  - With O(target), the stack is restored under another name, and nothing of the original is touched.
+  - Changes nothing, and does not read archives and dumps. M(crm.continuity.backup_verify) does that.
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._attributes.info_module
   - crm.continuity._docker
+  - crm.continuity._profiles
   - crm.continuity._store
 options:
   stack:
@@ -29,6 +33,80 @@ options:
     description: ID of the backup, or V(latest).
     type: str
     default: latest
+  target:
+    description:
+      - Name that the restored stack is to have. That of the backup by default.
+      - Names of volumes that compose makes, and everything below the project directory, are mapped to it.
+    type: str
+  project_dir:
+    description:
+      - Directory of the restored compose project.
+      - That of the backup by default; with another O(target), the directory of that name beside it.
+    type: path
+  volumes:
+    description: Maps volumes and bound directories of the backup to others, where O(target) does not do so by itself.
+    type: dict
+    default: {}
+  databases:
+    description: Maps databases on servers outside the stack to other names.
+    type: dict
+    default: {}
+  config:
+    description:
+      - What the restore does with compose and env files that are there already.
+      - They are kept and only V(missing) ones put back, or all are taken from the backup with V(replace).
+      - With V(never), nothing is put back.
+    type: str
+    choices: [missing, replace, never]
+    default: missing
+  images:
+    description:
+      - What to do about a service that would start another image than the backup was taken with.
+      - With V(pin), the restore starts those of RV(pins); a service without such a reference is refused.
+    type: str
+    choices: [warn, pin, refuse]
+    default: warn
+  compose_overrides:
+    description:
+      - Further compose files of the host. Their settings win, for example to publish other ports.
+      - They become a part of RV(compose).
+    type: list
+    elements: path
+    default: []
+  allow:
+    description:
+      - Checks whose refusals are only warned of.
+      - What could only fail, or would overwrite another stack, is refused whatever is said here.
+    type: list
+    elements: str
+    choices:
+      - collation
+      - compose
+      - encoding
+      - extensions
+      - images
+      - mounts
+      - names
+      - outside
+      - ports
+      - postgresql
+      - rights
+      - roles
+      - same_image
+      - schema_version
+      - secrets
+      - sessions
+      - space
+      - volume_in_use
+    default: []
+  database_user:
+    description:
+      - User for the PostgreSQL servers. A container names its own superuser.
+      - Without one, a server outside the stack is not asked.
+    type: str
+  database_password:
+    description: Password of O(database_user).
+    type: str
 """
 
 EXAMPLES = r"""
@@ -37,6 +115,18 @@ EXAMPLES = r"""
     stack: crm
   register: restore_plan
 
+- name: See what a copy beside the original would need
+  crm.continuity.restore_check:
+    stack: crm
+    target: crm2
+    compose_overrides: [/opt/crm2/other-ports.yml]
+
+- name: Start images of the backup, and restore although the API key has changed
+  crm.continuity.restore_check:
+    stack: crm
+    images: pin
+    allow: [secrets]
+
 - name: Show what would be replaced
   ansible.builtin.debug:
     var: restore_plan.occupied
@@ -44,7 +134,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 stack:
-  description: Name of the stack.
+  description: Name of the restored stack.
+  returned: success
+  type: str
+source_stack:
+  description: Name of the stack that was backed up. It differs from RV(stack) where a target was given.
   returned: success
   type: str
 id:
@@ -138,6 +232,28 @@ data_volumes:
   type: list
   elements: dict
   contains: *volume
+left_out:
+  description: Volumes that stay as they are, because they belong to an image that would not be started.
+  returned: success
+  type: list
+  elements: str
+pins:
+  description:
+    - By service, the reference of the image that the backup was taken with.
+    - Only services that are not known to start it are named, and of these only those with a known reference.
+  returned: success
+  type: dict
+pins_file:
+  description:
+    - The compose file that has to name RV(pins) before RV(compose) is used, which ends with it.
+    - It is not written by this module.
+    - Null unless O(images=pin) and there are pins.
+  returned: success
+  type: str
+session_default:
+  description: V(reset) for a copy under another name, which must not use the same WhatsApp sessions; V(keep) otherwise.
+  returned: success
+  type: str
 databases:
   description: Databases that are restored from dumps.
   returned: success
@@ -190,13 +306,40 @@ problems:
   returned: success
   type: list
   elements: str
+remarks:
+  description: What to know before the restore starts.
+  returned: success
+  type: list
+  elements: str
+preflight:
+  description: Every question that was asked, with its answer. Refusals come first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: What the question is about; what O(allow) names.
+      type: str
+    severity:
+      description: One of V(refuse), V(warn) and V(ok).
+      type: str
+    subject:
+      description: The database, service, volume or variable in question.
+      type: str
+    message:
+      description: What was found, what it breaks and what to do.
+      type: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, STORE_OPTIONS, reported_by
+from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
 from ..module_utils._restore_check import Request, check
+from ..module_utils._restore_preflight_compose import POLICIES
+from ..module_utils._restore_preflight_findings import CHECKS
+from ..module_utils._restore_preflight_images import POLICIES as IMAGE_POLICIES
+from ..module_utils._restore_target import Target
 
 
 def main() -> None:
@@ -204,17 +347,48 @@ def main() -> None:
         argument_spec={
             "stack": {"type": "str"},
             "id": {"type": "str", "default": "latest"},
+            "target": {"type": "str"},
+            "project_dir": {"type": "path"},
+            "volumes": {"type": "dict", "default": {}},
+            "databases": {"type": "dict", "default": {}},
+            "config": {"type": "str", "choices": list(POLICIES), "default": "missing"},
+            "images": {"type": "str", "choices": list(IMAGE_POLICIES), "default": "warn"},
+            "compose_overrides": {"type": "list", "elements": "path", "default": []},
+            "allow": {"type": "list", "elements": "str", "choices": list(CHECKS), "default": []},
+            "database_user": {"type": "str"},
+            "database_password": {"type": "str", "no_log": True},
             **DOCKER_OPTIONS,
+            **PROFILE_OPTIONS,
             **STORE_OPTIONS,
         },
+        required_by={"database_password": ["database_user"]},
         supports_check_mode=True,
     )
     with reported_by(module):
+        profiles = load_profiles(module)
         engine = connect(module.params["docker_host"], module.params["docker_timeout"])
-        result = check(
-            Request(root=module.params["backup_root"], stack=module.params["stack"], id=module.params["id"]), engine
-        )
+        result = check(_request(module), engine, profiles)
     module.exit_json(changed=False, **result)
+
+
+def _request(module: AnsibleModule) -> Request:
+    user = module.params["database_user"]
+    return Request(
+        root=module.params["backup_root"],
+        stack=module.params["stack"],
+        id=module.params["id"],
+        target=Target(
+            module.params["target"],
+            module.params["project_dir"],
+            module.params["volumes"],
+            module.params["databases"],
+        ),
+        config=module.params["config"],
+        images=module.params["images"],
+        allow=tuple(module.params["allow"]),
+        overrides=tuple(module.params["compose_overrides"]),
+        login=(user, module.params["database_password"]) if user else None,
+    )
 
 
 if __name__ == "__main__":

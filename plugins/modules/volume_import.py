@@ -158,6 +158,10 @@ content_bytes:
   returned: changed
   type: int
   sample: 1999992041
+root:
+  description: Whether the archive said what mode and owner the directory itself has. It keeps its own otherwise.
+  returned: changed
+  type: bool
 superseded:
   description: How many members of the archive were replaced by later ones of the same name.
   returned: changed

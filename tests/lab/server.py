@@ -92,7 +92,13 @@ class Server:
         self.shell(f"mkdir -p {destination} && tar --no-same-owner -xf - -C {destination}", stdin=packed.stdout)
 
     def module(
-        self, name: str, module: str, arguments: Mapping[str, t.Any], *, collections: Path | None = None
+        self,
+        name: str,
+        module: str,
+        arguments: Mapping[str, t.Any],
+        *,
+        collections: Path | None = None,
+        accept: Sequence[int] = (0,),
     ) -> Prepared:
         """Run a module once as Ansible does, and keep what Ansible sent to the server, to run exactly that again.
 
@@ -103,7 +109,7 @@ class Server:
         env |= {"ANSIBLE_COLLECTIONS_PATH": str(collections)} if collections else {}
         words = [f"crm.continuity.{module}", "-a", json.dumps(arguments)]
         begun = time.monotonic()
-        done = _ansible("ansible", "-i", str(INVENTORY), self.name, "--one-line", "-m", *words, env=env)
+        done = _ansible("ansible", "-i", str(INVENTORY), self.name, "--one-line", "-m", *words, env=env, accept=accept)
         seconds = time.monotonic() - begun
         payload = f"{LAB}/payloads/{name}.py"
         self.shell(f"mv {place}/*/AnsiballZ_*.py {payload} && rm -rf {place}")

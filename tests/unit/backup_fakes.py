@@ -23,12 +23,14 @@ from ansible_collections.crm.continuity.plugins.module_utils import (
     _database_dump,
     _database_globals,
     _path_index,
+    _restore_preflight_servers,
     _stack_info,
 )
 from ansible_collections.crm.continuity.plugins.module_utils._database import Facts, Role, Snapshot
 from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Network, Volume
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
 from ansible_collections.crm.continuity.plugins.module_utils._process import Stage
+from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_servers import VERSIONS
 from ansible_collections.crm.continuity.plugins.module_utils._stack import Request as StackRequest
 from ansible_collections.crm.continuity.plugins.module_utils._stack_backup import Request, take
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container, shipped_profiles
@@ -60,6 +62,12 @@ PROGRAMS = {
           "CONFIG GET appendonly") printf 'appendonly\\nno\\n' ;;
           "CONFIG GET dir") printf 'dir\\n/data\\n' ;;
           SAVE) note redis saves; echo OK ;;
+          "") while read -r word rest; do
+                case $word in
+                  INFO) note redis is asked; printf 'aof_buffer_length:0\\r\\n' ;;
+                  ECHO) echo $rest ;;
+                esac
+              done ;;
         esac""",
     "pg_dump": """
         for word; do case $word in --dbname=*) database=${word#*dbname=\\'}; database=${database%%\\'*} ;; esac; done
@@ -166,6 +174,18 @@ class FakeDatabase:
     def sequences(self) -> dict[str, int | None]:
         return {"public.accounts_id_seq": 2}
 
+    def available_extensions(self) -> dict[str, bool]:
+        return {"plpgsql": True}
+
+    def setting(self, name: str) -> str | None:
+        return None
+
+    def databases(self) -> dict[str, str]:
+        return dict.fromkeys((*self._server.rows, "postgres"), "owner")
+
+    def roles(self) -> frozenset[str]:
+        return frozenset({"postgres", "owner"})
+
     def terminate(self, application: str) -> int:
         return 0
 
@@ -188,6 +208,7 @@ class Host(FakeEngine):
         self.profiles = shipped_profiles()
         self.server = Server(self.note, {"chatwoot": {"public.accounts": 2}, "evolution": {"evolution_api.Session": 1}})
         self._noted = directory / "timeline"
+        self.server.answers[VERSIONS] = [("plpgsql", "1.0")]
 
     # Describing it
 
@@ -337,7 +358,7 @@ def crm_host(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     host.project.mkdir(parents=True)
     (host.project / "compose.yml").write_text("services: {}\n")
     (host.project / ".env").write_text(f"SECRET_KEY_BASE={SECRET}\n")
-    for module in (_stack_info, _capture_databases, _database_dump, _database_globals):
+    for module in (_stack_info, _capture_databases, _database_dump, _database_globals, _restore_preflight_servers):
         monkeypatch.setattr(module, "connect", host.server.connect)
     _watch_tar(host, monkeypatch)
     # What was written a moment ago would be read twice.

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _journal, _stack_thaw, _watchdog
+from ansible_collections.crm.continuity.plugins.module_utils import (
+    _backup_store,
+    _journal,
+    _stack_cutover,
+    _stack_stage,
+    _stack_thaw,
+    _watchdog,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -23,4 +30,13 @@ def journals(monkeypatch, tmp_path_factory):
     directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "journal"
     for module in (_journal, _watchdog, _stack_thaw):
         monkeypatch.setattr(module, "DEFAULT_JOURNAL", str(directory))
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def restores(monkeypatch, tmp_path_factory):
+    """Return the directory of the records of restores, which is not that of this host."""
+    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "restore"
+    for module in (_stack_cutover, _stack_stage, _stack_thaw):
+        monkeypatch.setattr(module, "DEFAULT_RECORDS", str(directory))
     return directory

@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.crm.continuity.plugins.module_utils._engine import (
     Container,
     EngineInfo,
+    Image,
     Mount,
     Network,
     Volume,
@@ -41,6 +42,7 @@ class FakeEngine:
     def __init__(self, containers: Sequence[Container] = (), volumes: Sequence[Volume] = ()) -> None:
         self.by_id = {container.id: container for container in containers}
         self.volumes = {volume.name: volume for volume in volumes}
+        self.images: dict[str, Image] = {}
         self.calls: list[tuple[str, str]] = []
         self.refuses: dict[tuple[str, str], str] = {}
         self.answers: dict[str, str] = {}
@@ -57,7 +59,9 @@ class FakeEngine:
 
     def inspect(self, id_: str) -> dict[str, t.Any]:
         container = self.by_id[id_]
-        return {"Id": container.id, "Name": f"/{container.name}", "Config": {"Env": dict(container.env)}}
+        environment = [f"{name}={value}" for name, value in container.env.items()]
+        config = {"Env": environment, "Labels": dict(container.labels)}
+        return {"Id": container.id, "Name": f"/{container.name}", "Config": config}
 
     def volume(self, name: str) -> Volume | None:
         return self.volumes.get(name)
@@ -73,6 +77,9 @@ class FakeEngine:
     def image_digests(self, image_id: str) -> tuple[str, ...]:
         return ()
 
+    def image(self, reference: str) -> Image | None:
+        return self.images.get(reference)
+
     def pause(self, id_: str) -> None:
         self._do("pause", id_, "paused")
 
@@ -84,6 +91,10 @@ class FakeEngine:
 
     def start(self, id_: str) -> None:
         self._do("start", id_, "running")
+
+    def set_restart_policy(self, id_: str, policy: str) -> None:
+        self.calls.append((f"restart={policy}", id_))
+        self.by_id[id_] = replace(self.by_id[id_], restart_policy=policy)
 
     def logs(self, id_: str, tail: int) -> str:
         return ""

@@ -121,6 +121,9 @@ def session(**rule):
         pytest.param(desk(environment={"A": True, "B": 1, "C": "x"}), id="environment"),
         pytest.param(desk(session=session(when={"A": False, "B": ["", 1]}, image=":v1")), id="session"),
         pytest.param(desk(outside=[outside(host=["A"], show=["BUCKET"])]), id="outside"),
+        pytest.param(
+            desk(secrets=["A", {"name": "B"}, {"name": "C", "breaks": "x", "severity": "warn"}]), id="secrets"
+        ),
     ],
 )
 def test_a_good_profile_is_accepted_by_schema_and_code(profile):
@@ -158,6 +161,10 @@ def test_a_good_profile_is_accepted_by_schema_and_code(profile):
         pytest.param(desk(outside=[{"name": "o"}]), id="outside without service"),
         pytest.param(desk(outside=[outside(show=["S3_SECRET_KEY"])]), id="shown secret"),
         pytest.param(desk(outside=[outside(when={"API_TOKEN": "x"})]), id="secret condition"),
+        pytest.param(desk(secrets=[{"breaks": "x"}]), id="nameless secret"),
+        pytest.param(desk(secrets=[""]), id="secret without letters"),
+        pytest.param(desk(secrets=[{"name": "A", "severity": "shrug"}]), id="severity of a secret"),
+        pytest.param(desk(secrets=[{"name": "A", "colour": 1}]), id="unknown field of a secret"),
         pytest.param(desk(services=service(env_file=".env")), id="relative env file"),
         pytest.param(desk(logs=[{"pattern": "x"}]), id="pattern without meaning"),
     ],

@@ -16,6 +16,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._profile import (
     LogPattern,
     Profile,
     RedisRule,
+    Secret,
     ServiceRule,
 )
 from ansible_collections.crm.continuity.plugins.module_utils._stack import Request
@@ -134,7 +135,7 @@ def profile(*, http=(), logs=(), secrets=(), environment=None):
             services=(web,),
             environment=environment or {},
             redis=(redis,),
-            secrets=tuple(secrets),
+            secrets=tuple(Secret(name) for name in secrets),
             logs=tuple(logs),
         )
     }

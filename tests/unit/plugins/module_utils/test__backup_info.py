@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._backup_info import Request, describe
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
-from ansible_collections.crm.continuity.tests.unit.fakes import manifest
+from ansible_collections.crm.continuity.tests.unit.archives import END
+from ansible_collections.crm.continuity.tests.unit.archives import directory as tar_directory
+from ansible_collections.crm.continuity.tests.unit.archives import file as tar_file
+from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest
 
 OLD, NEW = "20261120T020000Z", "20261121T020000Z"
 
@@ -103,3 +108,71 @@ def test_a_damaged_backup_is_listed_with_its_problem_and_hides_no_other(root):
     assert "does not match SHA256SUMS" in damaged["problem"]
     assert set(damaged) == {"stack", "id", "path", "problem"}
     assert sound["problem"] is None
+
+
+# What is inside
+
+
+@pytest.fixture
+def filled(root):
+    """Put an archive of two names into the newest backup of crm."""
+    directory = root / "crm" / NEW
+    (directory / "volumes").mkdir()
+    archive = directory / "volumes" / "crm_storage.tar"
+    archive.write_bytes(tar_directory(b"./") + tar_directory(b"./a/") + tar_file(b"./a/b", b"xyz") + END)
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    artifacts = (
+        artifact("volumes/crm_storage.tar", source="crm_storage", sha256=digest),
+        artifact("databases/chatwoot.dump.zst", "dump", source="chatwoot", facts={"rows": {"public.accounts": 2}}),
+        artifact("config/containers.json", "config"),
+    )
+    wanted = manifest(stack="crm", id=NEW, artifacts=artifacts)
+    encoded = encode(wanted)
+    (directory / NAME).write_bytes(encoded)
+    (directory / SUMS).write_bytes(sums(wanted, encoded))
+    return root
+
+
+def contents_of(root, **more):
+    (backup,) = describe(Request(str(root), stack="crm", id=NEW, contents=True, **more))
+    return {entry["artifact"]: entry for entry in backup["contents"]}
+
+
+def test_archives_and_tables_are_listed_when_that_is_asked_for(filled):
+    found = contents_of(filled)
+
+    assert set(found) == {"volumes/crm_storage.tar", "databases/chatwoot.dump.zst"}
+    assert found["databases/chatwoot.dump.zst"]["tables"] == {"public.accounts": 2}
+    archive = found["volumes/crm_storage.tar"]
+    assert [(entry["name"], entry["kind"], entry["size"]) for entry in archive["entries"]] == [
+        ("a", "directory", 0),
+        ("a/b", "file", 3),
+    ]
+    assert (archive["names"], archive["more"], archive["content_bytes"], archive["problem"]) == (2, 0, 3, None)
+
+
+def test_what_is_listed_can_be_narrowed(filled):
+    found = contents_of(filled, artifact="crm_storage", path="a/*", limit=1)
+    shortened = contents_of(filled, artifact="volumes/crm_storage.tar", limit=1)
+
+    assert [entry["name"] for entry in found["volumes/crm_storage.tar"]["entries"]] == ["a/b"]
+    assert (shortened["volumes/crm_storage.tar"]["names"], shortened["volumes/crm_storage.tar"]["more"]) == (2, 1)
+
+
+def test_an_artifact_that_is_not_there_is_refused(filled):
+    with pytest.raises(StoreError, match=r"holds no other. It holds volumes/crm_storage.tar, databases"):
+        contents_of(filled, artifact="other")
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_an_archive_that_is_damaged_or_missing_has_a_problem(filled, damage):
+    archive = filled / "crm" / NEW / "volumes" / "crm_storage.tar"
+    if damage == "flip":
+        archive.write_bytes(archive.read_bytes().replace(b"xyz", b"xyZ"))
+    else:
+        archive.unlink()
+
+    entry = contents_of(filled)["volumes/crm_storage.tar"]
+
+    assert ("is damaged" if damage == "flip" else "is missing") in entry["problem"]
+    assert "entries" not in entry

@@ -151,6 +151,16 @@ def test_a_published_backup_is_listed_and_complete(store):
     assert (Path(published.path) / "volumes" / "a.tar").read_bytes() == b"abc"
 
 
+def test_a_backup_of_an_earlier_moment_is_listed_before_newer_ones(store):
+    put(store, "crm", "20261122T020000Z")
+
+    with store.locked("crm"), store.partial("crm", MOMENT) as partial:
+        fill(partial)
+        partial.publish()
+
+    assert [backup.id for backup in store.backups("crm")] == ["20261121T020000Z", "20261122T020000Z"]
+
+
 def test_a_backup_in_the_making_is_not_listed(store):
     with store.partial("crm") as partial:
         fill(partial)

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._manifest import de
 from ansible_collections.crm.continuity.plugins.module_utils._tree import scan
 from ansible_collections.crm.continuity.tests.unit.archives import archive_twice, change_tree, listed, make_tree
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+from ansible_collections.crm.continuity.tests.unit.plain_dumps import SCRIPT
 
 FILES = [
     "manifest.json",
@@ -556,3 +558,38 @@ def test_an_artifact_that_does_not_decompress_is_found(root, backup):
 
     (problem,) = verified(root).problems
     assert problem.startswith(f"{path}: Cannot decompress")
+
+
+def as_script(backup, text, **facts):
+    """Put a script in the place of a dump, and say so in the manifest."""
+    path = backup / "databases/chatwoot.dump.zst"
+    path.write_bytes(subprocess.run(["zstd", "-q"], input=text.encode(), capture_output=True, check=True).stdout)
+
+    def change(data):
+        entry = entry_of(data, "databases/chatwoot.dump.zst")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry.update(size=path.stat().st_size, sha256=digest, plain_sha256=digest)
+        entry["facts"].update(format="plain", **facts)
+
+    rewrite(backup, change)
+
+
+ROWS = {'public."Tags"': 2, 'public."Whatsapps"': 1, "other.empty": 0}
+
+
+def test_a_dump_that_is_a_script_is_sound_with_its_rows(root, backup):
+    as_script(backup, SCRIPT, rows=ROWS)
+
+    assert verified(root).problems == ()
+
+
+def test_a_script_with_other_rows_is_found(root, backup):
+    as_script(backup, SCRIPT, rows={**ROWS, "other.empty": 1})
+
+    assert verified(root).problems == ("databases/chatwoot.dump.zst: does not hold the rows that the manifest says",)
+
+
+def test_a_script_that_is_not_whole_is_found(root, backup):
+    as_script(backup, SCRIPT[:-400], rows=ROWS)
+
+    assert [problem for problem in verified(root).problems if "is truncated" in problem]

@@ -188,12 +188,17 @@ def test_a_redis_that_is_not_frozen_is_brought_up_to_date_too(host):
     assert "pause redis" not in timeline
 
 
-def test_a_redis_with_an_append_only_file_needs_no_save(host):
+def test_an_append_only_file_needs_no_save_and_is_waited_for_before_redis_stands_still(host):
     host.programs["redis-cli"] = PROGRAMS["redis-cli"].replace(r"appendonly\nno", r"appendonly\nyes")
 
     taken = host.back_up()
 
-    assert "redis saves" not in host.timeline()
+    timeline = host.timeline()
+    assert "redis saves" not in timeline
+    asked = [position for position, event in enumerate(timeline) if event == "redis is asked"]
+    assert asked[0] < min(timeline.index(f"pause {service}") for service in ("worker", "web", "evolution"))
+    assert max(timeline.index(f"pause {service}") for service in ("worker", "web", "evolution")) < asked[-1]
+    assert asked[-1] < timeline.index("pause redis")
     assert taken.manifest.source["redis"][0]["appendonly"] is True
 
 

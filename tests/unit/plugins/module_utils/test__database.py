@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from types import SimpleNamespace
 
@@ -26,6 +27,10 @@ class Session:
         self.statements = []
         self.closed = 0
 
+    def fileno(self):
+        # Somewhere that can be written to.
+        return 2
+
     def cursor(self):
         return Cursor(self)
 
@@ -44,6 +49,19 @@ class Cursor:
     def __exit__(self, *exception):
         pass
 
+    rowcount = 2
+
+    def copy_expert(self, sql, file, size):
+        self.session.statements.append(sql)
+        refusal = self.session.answers.get("COPY")
+        if isinstance(refusal, Exception):
+            raise refusal
+        try:
+            self.session.copied = file.read(size) if "FROM" in sql else file.write(b"sent")
+        except Exception:
+            # As psycopg2 does: the server is told, and the reason is lost.
+            raise Refusal("57014", "COPY from stdin failed: error in .read() call") from None
+
     def execute(self, sql, parameters):
         self.session.statements.append(sql)
         self.rows = next((rows for words, rows in self.session.answers.items() if words in sql), None)
@@ -61,9 +79,9 @@ class Cursor:
 class Refusal(psycopg2.Error):
     """What psycopg2 raises for an answer of the server, whose attributes cannot be set from Python."""
 
-    def __init__(self, code, message, detail=None):
+    def __init__(self, code, message, detail=None, context=None):
         super().__init__(message)
-        self.fields = SimpleNamespace(message_primary=message, message_detail=detail)
+        self.fields = SimpleNamespace(message_primary=message, message_detail=detail, context=context)
         self.code = code
 
     pgcode = property(lambda self: self.code)
@@ -210,3 +228,66 @@ class Answering:
 
     def __exit__(self, *exception):
         self.thread.join()
+
+
+def test_a_transaction_ends_with_its_block():
+    found = database({})
+
+    with found.transaction():
+        found.execute("SELECT 1")
+
+    assert found._session.statements == ["BEGIN", "SELECT 1", "COMMIT"]
+
+
+def test_a_transaction_whose_block_fails_never_happened():
+    found = database({})
+
+    def fail():
+        with found.transaction():
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        fail()
+
+    assert found._session.statements == ["BEGIN", "ROLLBACK"]
+
+
+def test_bytes_are_copied_as_they_are_both_ways():
+    found, sink = database({}), io.BytesIO()
+
+    assert found.copy_from("COPY t FROM STDIN", io.BytesIO(b"1,\\x")) == 2
+    assert found._session.copied == b"1,\\x"
+    assert found.copy_to("COPY t TO STDOUT", sink) == 2
+    assert sink.getvalue() == b"sent"
+
+
+class Broken:
+    def read(self, size):
+        raise OSError("the disk is gone")
+
+    write = read
+
+
+def test_what_fails_at_our_end_of_a_copy_is_what_is_raised():
+    for copy, sql in ((database({}).copy_from, "COPY t FROM STDIN"), (database({}).copy_to, "COPY t TO STDOUT")):
+        with pytest.raises(OSError, match="the disk is gone"):
+            copy(sql, Broken())
+
+
+@pytest.mark.parametrize(
+    ("context", "place"),
+    [
+        pytest.param('COPY Users, line 7, column super: "maybe"', {"line": 7, "column": "super"}, id="value"),
+        pytest.param('COPY Users, line 7: "1,s3cret"', {"line": 7, "column": None}, id="row"),
+        pytest.param("COPY Users, line 7", {"line": 7, "column": None}, id="key"),
+        pytest.param(None, {}, id="nowhere"),
+    ],
+)
+def test_a_refused_row_is_found_by_line_and_column_and_not_shown(context, place):
+    found = database({"COPY": Refusal("22P02", "invalid input", context=context)})
+
+    with pytest.raises(DatabaseError, match="invalid input") as raised:
+        found.copy_from("COPY t FROM STDIN", io.BytesIO(b""))
+
+    assert raised.value.details == {"sqlstate": "22P02", **place}
+    assert "s3cret" not in str(raised.value)

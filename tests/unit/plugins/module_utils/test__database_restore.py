@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _database_restore as restore
-from ansible_collections.crm.continuity.plugins.module_utils._database import Role
+from ansible_collections.crm.continuity.plugins.module_utils._database import Facts, Role
 from ansible_collections.crm.continuity.plugins.module_utils._dump_contents import Contents
 from ansible_collections.crm.continuity.plugins.module_utils._dump_file import DumpFile
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
@@ -34,6 +38,71 @@ def dump_file(**more):
     }
     plain_size = more.pop("plain_size", 100)
     return DumpFile("/b/crm.dump.zst", "zstd", 10, plain_size, Contents(**{**facts, **more}))
+
+
+def facts(**more):
+    found = {
+        "name": "crm",
+        "owner": "crm",
+        "server_version": "15.18",
+        "server_version_num": 150018,
+        "encoding": "UTF8",
+        "collate": "pt_BR.utf8",
+        "ctype": "it's",
+        "locale_provider": "libc",
+        "locale": None,
+        "collation_version": None,
+        "extensions": {},
+        "schemas": (),
+        "size": 1,
+    }
+    return Facts(**{**found, **more})
+
+
+@pytest.mark.parametrize(
+    ("differing", "options"),
+    [
+        ({}, "LOCALE_PROVIDER = 'libc' LC_COLLATE = 'pt_BR.utf8'"),
+        ({"server_version_num": 140018}, "LC_COLLATE = 'pt_BR.utf8'"),
+        (
+            {"locale_provider": "icu", "locale": "pt-BR"},
+            "LOCALE_PROVIDER = 'icu' ICU_LOCALE = 'pt-BR' LC_COLLATE = 'pt_BR.utf8'",
+        ),
+        (
+            {"locale_provider": "builtin", "locale": "C.UTF-8"},
+            "LOCALE_PROVIDER = 'builtin' BUILTIN_LOCALE = 'C.UTF-8' LC_COLLATE = 'pt_BR.utf8'",
+        ),
+    ],
+)
+def test_a_database_is_created_like_another_one(differing, options):
+    assert restore.create_options(facts(**differing)) == f"ENCODING = 'UTF8' {options} LC_CTYPE = 'it''s'"
+
+
+class Counted:
+    """A scratch database with these rows."""
+
+    def __init__(self, dump, rows):
+        self.dump = dump
+        self._rows = rows
+
+    @contextlib.contextmanager
+    def session(self):
+        yield SimpleNamespace(row_counts=lambda: self._rows)
+
+
+def test_a_dump_that_tells_its_rows_is_compared_with_them():
+    dump = replace(dump_file(), rows={"public.a": 2})
+
+    assert restore.prove(Counted(dump, {"public.a": 2}), request()) == {"public.a": 2}
+    with pytest.raises(DatabaseError, match=r"public\.a has 1 rows instead of 2"):
+        restore.prove(Counted(dump, {"public.a": 1}), request())
+
+
+def test_rows_that_were_given_count_more_than_those_of_the_dump():
+    dump = replace(dump_file(), rows={"public.a": 2})
+
+    with pytest.raises(DatabaseError, match=r"public\.a has 2 rows instead of 3"):
+        restore.prove(Counted(dump, {"public.a": 2}), request(rows={"public.a": 3}))
 
 
 def request(**more):

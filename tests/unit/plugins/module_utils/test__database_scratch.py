@@ -4,16 +4,21 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+from dataclasses import replace
+
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _database_scratch as scratch
 from ansible_collections.crm.continuity.plugins.module_utils._database_staging import Staging
 from ansible_collections.crm.continuity.plugins.module_utils._disk_watch import DiskWatch
 from ansible_collections.crm.continuity.plugins.module_utils._dump_contents import Contents
-from ansible_collections.crm.continuity.plugins.module_utils._dump_file import DumpFile
+from ansible_collections.crm.continuity.plugins.module_utils._dump_file import PLAIN, DumpFile
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
 from ansible_collections.crm.continuity.plugins.module_utils._workplace import Workplace
-from ansible_collections.crm.continuity.tests.unit.database_fakes import FakeDatabase, location
+from ansible_collections.crm.continuity.tests.unit.database_fakes import FakeDatabase, LocalEngine, location
+from ansible_collections.crm.continuity.tests.unit.plain_dumps import SCRIPT
 
 STAMP = "20261121020000123456"
 OPTIONS = "ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'pt_BR.utf8'"
@@ -123,6 +128,64 @@ def test_another_reason_not_to_create_it_is_an_error():
 
     with pytest.raises(DatabaseError, match="too many databases"):
         build(control).create()
+
+
+class Playing(LocalEngine):
+    """An engine whose psql keeps what it is given, and may fail."""
+
+    def __init__(self, directory, version="15.18", ending=0):
+        super().__init__()
+        self.directory = directory
+        self.version = version
+        self.ending = ending
+
+    def exec_stage(self, container, name, argv, **more):
+        self.calls.append(argv)
+        keep = f'cat >>"{self.directory}/given"; echo "ERROR: no such thing" >&2; exit {self.ending}'
+        script = f'echo "psql (PostgreSQL) {self.version}"' if "--version" in argv else keep
+        return super().exec_stage(container, name, ["sh", "-c", script], **more)
+
+
+def play(tmp_path, engine):
+    """Restore all sections of a script, and return what psql was given."""
+    path = tmp_path / "x.sql.gz"
+    path.write_bytes(gzip.compress(SCRIPT.encode()))
+    built = build()
+    built.location = location(engine)
+    built.dump = replace(built.dump, path=str(path), compression="gzip", format=PLAIN)
+    for section in ("pre-data", "data", "post-data"):
+        built.restore_section(section, role="crm")
+    return (tmp_path / "given").read_text()
+
+
+def test_a_script_is_played_by_psql_in_two_halves(tmp_path):
+    engine = Playing(tmp_path)
+
+    given = play(tmp_path, engine)
+
+    runs = [argv for argv in engine.calls if "--version" not in argv]
+    assert len(runs) == 2
+    assert {"--single-transaction", "--set=ON_ERROR_STOP=1", "--no-psqlrc"} <= set(runs[0])
+    assert given.count('SET ROLE "crm";\n') >= 2
+    assert given.index("COPY") < given.index("CREATE INDEX")
+    assert len(re.findall(r"^\\restrict [0-9a-f]{32}$", given, re.MULTILINE)) == 2
+
+
+def test_an_older_psql_is_given_no_command_that_it_does_not_know(tmp_path):
+    assert "\\restrict" not in play(tmp_path, Playing(tmp_path, version="15.13"))
+
+
+def test_backslashes_mean_what_they_meant_when_the_script_was_checked(tmp_path):
+    engine = Playing(tmp_path)
+
+    play(tmp_path, engine)
+
+    assert "-c standard_conforming_strings=on" in engine.stages[-1].env["PGOPTIONS"]
+
+
+def test_what_psql_says_is_the_reason_of_the_failure(tmp_path):
+    with pytest.raises(DatabaseError, match=r"ERROR: no such thing.* Database crm was not touched"):
+        play(tmp_path, Playing(tmp_path, ending=3))
 
 
 def test_settings_go_to_the_scratch_database_and_grants_only_on_request():

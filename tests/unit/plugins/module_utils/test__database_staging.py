@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._database_location import on_host
 from ansible_collections.crm.continuity.plugins.module_utils._database_staging import require_space, staging
-from ansible_collections.crm.continuity.plugins.module_utils._dump_file import DumpFile
+from ansible_collections.crm.continuity.plugins.module_utils._dump_file import PLAIN, DumpFile
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
 from ansible_collections.crm.continuity.tests.unit.database_fakes import FakeDatabase, location, nothing_left
 
@@ -41,6 +41,20 @@ def test_an_uncompressed_dump_on_this_host_is_read_where_it_lies(tmp_path):
         on_host(host="h", port=1, user="u"), DumpFile(str(path), "none", 5, 5, CONTENTS), "unit-test"
     ) as place:
         assert place.archive == str(path)
+
+
+def test_a_script_is_not_put_anywhere(tmp_path):
+    with staging(location(), DumpFile(str(tmp_path / "absent"), "gzip", 1, 10, CONTENTS, PLAIN), "unit-test") as place:
+        assert place.archive == ""
+
+
+def test_a_script_needs_no_room_for_itself():
+    elsewhere = on_host(host="db.example.org", port=1, user="u")
+    huge = (1, 1 << 60, CONTENTS)
+
+    with pytest.raises(DatabaseError, match=r"on the disk of /var/tmp"):
+        require_space(elsewhere, FakeDatabase(), DumpFile("/d", "gzip", *huge))
+    require_space(elsewhere, FakeDatabase(), DumpFile("/d", "gzip", *huge, PLAIN))
 
 
 def test_enough_space_is_enough():

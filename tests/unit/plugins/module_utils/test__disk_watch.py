@@ -19,14 +19,15 @@ def directory(tmp_path):
     os.close(descriptor)
 
 
-def test_it_acts_once_when_too_little_is_left(directory, monkeypatch):
+def test_it_acts_when_too_little_is_left_and_again_for_what_begins_only_then(directory, monkeypatch):
     status = os.statvfs_result((4096, 4096, 1000, 10, 10, 0, 0, 0, 0, 255))
     monkeypatch.setattr(os, "fstatvfs", lambda descriptor: status)
-    acted = threading.Event()
-    watch = DiskWatch(directory, acted.set)
+    acted = threading.Semaphore(0)
+    watch = DiskWatch(directory, acted.release)
 
     with watch.running():
-        assert acted.wait(10)
+        for _time in range(3):
+            assert acted.acquire(timeout=10)
 
     assert watch.free == 40960
 

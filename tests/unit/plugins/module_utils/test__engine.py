@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 
 import docker.errors
@@ -11,7 +12,7 @@ import pytest
 import requests
 
 from ansible_collections.crm.continuity.plugins.module_utils import _engine
-from ansible_collections.crm.continuity.plugins.module_utils._engine import DockerEngine, Mount, Network, connect
+from ansible_collections.crm.continuity.plugins.module_utils._engine import DockerEngine, Image, Mount, Network, connect
 from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, ProcessError
 
 RAW = {
@@ -164,6 +165,14 @@ def test_an_image_that_was_removed_has_no_digests():
     assert engine_of(inspect_image={"RepoDigests": ["a@sha256:1"]}).image_digests("sha256:x") == ("a@sha256:1",)
 
 
+def test_an_image_is_described_and_may_be_missing():
+    raw = {"Id": "sha256:x", "RepoDigests": ["a@sha256:1"], "Config": {"Env": ["A=b=c"]}}
+
+    assert engine_of(inspect_image=raw).image("a:1") == Image("sha256:x", ("a@sha256:1",), {"A": "b=c"})
+    assert engine_of(inspect_image={"Id": "sha256:x", "RepoDigests": None}).image("a:1") == Image("sha256:x")
+    assert engine_of(inspect_image=NOT_FOUND).image("a:1") is None
+
+
 def test_a_volume_is_created_with_labels_and_options():
     raw = {"Name": "v", "Driver": "local", "Mountpoint": "/m", "Labels": {"a": "b"}, "Options": None}
     engine = engine_of(create_volume=raw)
@@ -174,6 +183,72 @@ def test_a_volume_is_created_with_labels_and_options():
     assert engine._client.api.calls == [
         ("create_volume", ("v",), {"driver": "local", "driver_opts": {"type": "tmpfs"}, "labels": {"a": "b"}})
     ]
+
+
+def apart(**answers):
+    engine = engine_of(
+        **{
+            "create_container": {"Id": "new"},
+            "create_host_config": {"host": "config"},
+            "inspect_container": RAW,
+            **answers,
+        }
+    )
+    run = functools.partial(
+        engine.run_apart,
+        "redis:7",
+        ["sh", "-c", "x"],
+        name="apart",
+        directory="/staged",
+        target="/data",
+        user="999:999",
+    )
+    return run, engine._client.api
+
+
+def test_a_program_that_runs_apart_has_no_network_no_rights_and_one_directory():
+    run, api = apart()
+
+    assert run().id == RAW["Id"]
+
+    calls = {name: (args, more) for name, args, more in api.calls}
+    host = calls["create_host_config"][1]
+    assert [(mount["Source"], mount["Target"], mount["Type"]) for mount in host["mounts"]] == [
+        ("/staged", "/data", "bind")
+    ]
+    assert (host["network_mode"], host["cap_drop"]) == ("none", ["ALL"])
+    assert "no-new-privileges" in host["security_opt"]
+    created = calls["create_container"]
+    assert (created[0], created[1]["entrypoint"], created[1]["command"]) == (("redis:7",), ["sh"], ["-c", "x"])
+    assert (created[1]["user"], created[1]["host_config"]) == ("999:999", {"host": "config"})
+    assert next(name for name, _args, _more in api.calls) == "remove_container"
+    assert calls["start"] == (("new",), {})
+
+
+def test_one_that_cannot_be_started_is_removed_again():
+    run, api = apart(start=REFUSED)
+
+    with pytest.raises(EngineError, match="the daemon says no"):
+        run()
+
+    assert [args for name, args, _more in api.calls if name == "remove_container"] == [("apart",), ("new",)]
+
+
+def test_an_image_that_is_not_there_is_said():
+    run, _api = apart(create_container=NOT_FOUND)
+
+    with pytest.raises(EngineError, match="Image redis:7 cannot be run: No such thing"):
+        run()
+
+
+def test_a_container_that_is_gone_needs_no_removal():
+    engine = engine_of(remove_container=NOT_FOUND)
+
+    engine.remove("x")
+
+    assert engine._client.api.calls == [("remove_container", ("x",), {"v": True, "force": True})]
+    with pytest.raises(EngineError, match="Container x cannot be removed: the daemon says no"):
+        engine_of(remove_container=REFUSED).remove("x")
 
 
 def test_a_log_that_is_no_text_is_read_nevertheless():
@@ -198,6 +273,7 @@ CALLS = [
         (lambda engine: engine.create_volume("v", labels={}, options={}), "Volume v cannot be created"),
         (lambda engine: engine.remove_volume("v"), "Volume v cannot be removed"),
         (lambda engine: engine.image_digests("i"), "Image i cannot be inspected"),
+        (lambda engine: engine.image("i"), "Image i cannot be inspected"),
         (lambda engine: engine.pause("web"), "Container web cannot be paused"),
         (lambda engine: engine.unpause("web"), "Container web cannot be unpaused"),
         (lambda engine: engine.stop("web", 30), "Container web cannot be stopped"),

@@ -180,6 +180,62 @@ def test_a_database_is_restored_in_sections_with_its_repair_before_the_last():
     assert steps == sorted(steps)
 
 
+def with_script(**database):
+    """Return the manifest of a backup whose dump is a SQL script."""
+    script = artifact(
+        "databases/chatwoot.sql.gz",
+        "dump",
+        source="chatwoot",
+        compression="gzip",
+        facts={"format": "plain", "rows": {}},
+    )
+    return manifest(artifacts=(script,), source=with_first("databases", **database))
+
+
+def test_a_script_is_restored_by_psql_in_one_transaction():
+    text = commands(render(with_script(repair=[], repair_steps=[])))
+
+    assert (
+        "gzip -dc databases/chatwoot.sql.gz | compose exec -T postgres psql --no-psqlrc --set=ON_ERROR_STOP=1 "
+        "--single-transaction --file=- --quiet --output=/dev/null --username=postgres --dbname=chatwoot\n"
+    ) in text
+    assert "pg_restore" not in text
+
+
+def test_functions_that_a_script_does_not_find_are_looked_for_where_the_application_does(tmp_path):
+    step = {"name": "x", "when": None, "sql": "ALTER FUNCTION x() SET search_path = public"}
+    text = commands(render(with_script(repair=[step["sql"]], repair_steps=[step])))
+    (line,) = [line for line in text.splitlines() if "| sed " in line]
+    stage = line.split(" | ")[1]
+
+    script = "SELECT pg_catalog.set_config('search_path', '', false);\n"
+    changed = subprocess.run(["sh", "-c", stage], input=script, capture_output=True, text=True, check=True).stdout
+    # What is said deep in the rows is data.
+    deep = "\n" * 200 + script
+    kept = subprocess.run(["sh", "-c", stage], input=deep, capture_output=True, text=True, check=True).stdout
+
+    assert changed == "SET search_path = public;\n"
+    assert kept == deep
+
+
+def test_a_script_for_a_server_elsewhere_is_described():
+    text = render(with_script(service=None, container=None, host="db.example.org"))
+
+    assert "gzip -dc databases/chatwoot.sql.gz | psql --no-psqlrc --set=ON_ERROR_STOP=1" in text
+
+
+def test_a_backup_that_was_adopted_says_so_and_asks_for_compose_files():
+    origin = {"kind": "runbook", "made_at": "2026-11-20T02:00:00.000+00:00", "files": []}
+    archives = tuple(entry for entry in manifest().artifacts if entry.kind != "config")
+
+    text = render(manifest(origin=origin, artifacts=archives))
+
+    assert "Made on crm-a from files that other means had written (2026-11-21T02:00:01.500+00:00)." in text
+    assert "every part is of" not in text
+    assert "the files that it was made of held none" in text
+    assert "the compose file is `/opt/crm/compose.yml`" in text
+
+
 def test_a_database_elsewhere_is_described_and_not_pasted():
     facts = with_first("databases", service=None, container=None, host="db.example.com", port=25060)
 

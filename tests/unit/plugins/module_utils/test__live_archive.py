@@ -333,6 +333,24 @@ def test_a_directory_above_that_is_a_file_when_tar_comes_is_no_error_while_in_us
     assert recorder.restore(tmp_path / "restored") == described(source)
 
 
+@pytest.mark.parametrize("when", ["at first", "meanwhile"])
+def test_what_a_restore_keeps_in_the_directory_is_no_content_of_it(when, source, store, tmp_path):
+    def keep():
+        (source / ".crm-restore-20261121T020000Z" / "old").mkdir(parents=True)
+        (source / ".crm-restore-20261121T020000Z" / "old" / "file").write_text("former")
+
+    (source / "d").mkdir()
+    (source / "d" / ".crm-restore-of-the-application").write_text("own")
+    if when == "at first":
+        keep()
+
+    archived = Recorder(source, store).record(*([keep] if when == "meanwhile" else []))
+
+    recorder = Recorder(source, store)
+    assert sorted(recorder.restore(tmp_path / "restored")) == [b"", b"/d", b"/d/.crm-restore-of-the-application"]
+    assert (archived.totals.files, archived.totals.directories) == (1, 1)
+
+
 def test_what_is_gone_is_listed_with_its_checksum(source, store, tmp_path):
     for name in ("a", "b", "odd\n\udcff", "d/e/f"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)

@@ -98,3 +98,53 @@ def test_the_roles_are_asked_for_in_the_database_that_is_known_to_let_us_in():
     argv = commands.dump_globals("user='u' dbname='d'", role_passwords=True)
 
     assert argv[-2:] == ["--dbname=user='u' dbname='d'", "--database=user='u' dbname='d'"]
+
+
+def test_one_table_is_read_out_of_a_dump_by_its_exact_name():
+    assert commands.restore_table("public", "Odd name", section="data") == [
+        "pg_restore",
+        "--section=data",
+        "--no-owner",
+        "--schema=public",
+        "--table=Odd name",
+        "--file=-",
+    ]
+
+
+def test_the_rows_of_one_table_are_restored_strictly():
+    argv = commands.restore_rows_of("dbname=x", "/a.dump", "public", "Tags")
+
+    assert argv[-2:] == ["--dbname=dbname=x", "/a.dump"]
+    assert {"--exit-on-error", "--section=data", "--schema=public", "--table=Tags"} <= set(argv)
+
+
+def test_a_script_that_commits_by_itself_stops_at_the_first_error():
+    argv = commands.dialogue("dbname=x")
+
+    assert {"--set=ON_ERROR_STOP=1", "--no-psqlrc", "--file=-"} <= set(argv)
+    # It would commit what a script that was cut off has done so far.
+    assert "--single-transaction" not in argv
+
+
+@pytest.mark.parametrize(
+    ("printed", "known"),
+    [
+        ("psql (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)", False),
+        ("psql (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)", True),
+        ("psql (PostgreSQL) 17.5", False),
+        ("psql (PostgreSQL) 17.6", True),
+        ("psql (PostgreSQL) 18.0", True),
+        ("psql (PostgreSQL) 18beta1", True),
+        ("psql (PostgreSQL) 12.22", False),
+        ("no psql", False),
+    ],
+)
+def test_by_its_version_psql_knows_how_to_refuse_commands(printed, known):
+    assert commands.can_restrict(printed) is known
+
+
+def test_a_script_is_played_in_one_transaction_until_the_first_error():
+    argv = commands.play("dbname='crm'")
+
+    assert argv[0] == "psql"
+    assert {"--single-transaction", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse", "--file=-"} <= set(argv)

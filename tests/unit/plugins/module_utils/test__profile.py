@@ -449,3 +449,88 @@ def test_every_field_of_the_model_is_one_that_the_validator_knows():
             yield from types(options.get("options", {}))
 
     assert set(types(FIELDS)) <= {"str", "int", "bool", "list", "dict"}
+
+
+# How a session is cleared
+
+
+def with_reset(place, *steps):
+    store = {"holds": "all", "place": place, "reset": list(steps), **({"path": "/data"} if place == "volume" else {})}
+    return {
+        "session": {"service": "app", "rules": [{"name": "r", "stores": [store]}]},
+        "databases": [{"name": "d", "service": "app"}],
+        "redis": [{"name": "c", "service": "app"}],
+    }
+
+
+ROWS = {"name": "rows", "count": "SELECT 1", "sql": "DELETE"}
+
+
+@pytest.mark.parametrize(
+    ("place", "step"),
+    [
+        ("database", ROWS),
+        ("database", {**ROWS, "when": "SELECT true"}),
+        ("redis", {"name": "hashes", "keys": ["{PREFIX}:*"]}),
+        ("volume", {"name": "files", "files": ["*/*.json"]}),
+    ],
+)
+def test_a_session_has_steps_that_clear_it(place, step):
+    (found,) = parsed(**with_reset(place, step)).session_rules[0].stores[0].reset
+
+    assert {name: value for name, value in vars(found).items() if value} == {
+        name: tuple(value) if isinstance(value, list) else value for name, value in step.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "steps", "words"),
+    [
+        ("database", [{"name": "x", "sql": "DELETE"}], "in a database, a step has count and sql, and here are sql"),
+        ("database", [{"name": "x", "files": ["*"]}], "a step has count and sql, and here are files"),
+        ("redis", [{"name": "x"}], "in a redis, a step has keys, and here are none"),
+        ("redis", [{"name": "x", "keys": ["a"], "when": "SELECT"}], "a step has keys, and here are keys, when"),
+        ("volume", [{"name": "x", "keys": ["a"]}], "in a volume, a step has files, and here are keys"),
+        ("volume", [{"name": "x", "files": ["/etc/*"]}], "/etc/\\* must be a path below that of the store"),
+        ("volume", [{"name": "x", "files": ["a/../../b"]}], "must be a path below that of the store"),
+        ("external", [{"name": "x", "keys": ["a"]}], "external place cannot be reset from here"),
+        ("database", [ROWS, ROWS], "reset has rows twice"),
+    ],
+)
+def test_steps_that_do_not_fit_their_place_are_refused(place, steps, words):
+    with pytest.raises(ProfileError, match=words):
+        parsed(**with_reset(place, *steps))
+
+
+def test_every_session_that_the_collection_knows_of_can_be_cleared_but_for_two_places():
+    without = [
+        (profile.name, rule.name, store.place)
+        for profile in shipped_profiles().values()
+        for rule in profile.session_rules
+        for store in rule.stores
+        if not store.reset
+    ]
+
+    assert without == [
+        ("evolution", "session in an external provider", "external"),
+        ("evolution", "version 1, credentials in the database, signal keys in files", "database"),
+    ]
+
+
+def test_what_breaks_with_another_secret_is_part_of_the_profile():
+    own = {"name": "ticketz", "secrets": [{"name": "JWT_SECRET", "severity": "refuse"}, "MORE"]}
+
+    (found, more, *_rest) = shipped_profiles(own)["ticketz"].secrets
+
+    assert (found.name, found.severity) == ("JWT_SECRET", "refuse")
+    assert (more.name, more.breaks, more.severity) == ("MORE", None, "refuse")
+
+
+def test_an_entry_that_says_one_thing_of_a_secret_keeps_the_others():
+    own = {"name": "ticketz", "secrets": [{"name": "JWT_SECRET", "severity": "refuse"}]}
+
+    found = {secret.name: secret for secret in shipped_profiles(own)["ticketz"].secrets}
+
+    assert found["JWT_SECRET"].severity == "refuse"
+    assert found["JWT_SECRET"].breaks == "everyone has to log in again"
+    assert found["JWT_REFRESH_SECRET"].severity == "warn"

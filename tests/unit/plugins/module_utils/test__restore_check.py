@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Mount
+from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Image, Mount
 from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, StackError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
-from ansible_collections.crm.continuity.plugins.module_utils._restore_check import Request, check, compose_command
-from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+from ansible_collections.crm.continuity.plugins.module_utils._restore_check import Request, check
+from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_compose import (
+    Composed,
+    Unknown,
+    compose_command,
+)
+from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_servers import TABLES
+from ansible_collections.crm.continuity.plugins.module_utils._restore_target import Target
+from ansible_collections.crm.continuity.tests.unit.backup_fakes import SECRET, FakeDatabase, crm_host
 from ansible_collections.crm.continuity.tests.unit.fakes import (
     FakeEngine,
     artifact,
@@ -44,8 +51,17 @@ def empty(host):
     return host
 
 
-def checked(host, **more):
-    return check(Request(host.root, "crm", **more), host)
+def unknown(*_arguments):
+    """Stand in for compose where it is not installed."""
+    return Unknown("docker compose is not installed on this host")
+
+
+def look(request, engine, profiles=None):
+    return check(request, engine, profiles, unknown)
+
+
+def checked(host, render=unknown, **more):
+    return check(Request(host.root, "crm", **more), host, host.profiles, render)
 
 
 def put(root, wanted):
@@ -89,19 +105,19 @@ def test_the_backup_is_described(host):
 def test_the_only_stack_needs_no_name(host):
     (Path(host.root) / "never-backed-up").mkdir()
 
-    assert check(Request(host.root), host)["stack"] == "crm"
+    assert look(Request(host.root), host)["stack"] == "crm"
 
 
 def test_of_several_stacks_one_has_to_be_named(host):
     put(host.root, manifest(stack="ticketz"))
 
     with pytest.raises(StackError, match=r"backups of several stacks below .*: crm, ticketz\. Name one: restore_stack"):
-        check(Request(host.root), host)
+        look(Request(host.root), host)
 
 
 def test_a_root_without_backups_is_an_error(tmp_path):
     with pytest.raises(StackError, match=f"There is no backup below {tmp_path}. Set crm_backup_root"):
-        check(Request(str(tmp_path)), FakeEngine())
+        look(Request(str(tmp_path)), FakeEngine())
 
 
 def test_a_backup_that_is_not_there_is_an_error_with_those_that_are(host):
@@ -158,7 +174,7 @@ def test_a_list_of_deleted_names_goes_with_the_archive_of_its_volume(tmp_path):
     wanted = manifest(artifacts=(*manifest().artifacts, LIST))
     put(tmp_path, wanted)
 
-    (found,) = check(Request(str(tmp_path)), FakeEngine())["volumes"]
+    (found,) = look(Request(str(tmp_path)), FakeEngine())["volumes"]
 
     assert (found["deleted"], found["deleted_sha256"]) == (f"{tmp_path}/crm/{wanted.id}/{LIST.path}", LIST.sha256)
 
@@ -218,7 +234,9 @@ def test_the_compose_command_names_the_files_where_they_will_be():
 # Over what is there
 
 
-def test_what_holds_files_is_occupied(host):
+def test_what_holds_files_or_tables_is_occupied(host):
+    host.server.answers[TABLES] = [(3, 12)]
+
     found = checked(host)
 
     assert found["occupied"] == [
@@ -226,6 +244,8 @@ def test_what_holds_files_is_occupied(host):
         "volume crm_pg (2 files)",
         "volume crm_redis (2 files)",
         "volume crm_storage (2 files)",
+        "database chatwoot (3 tables, about 12 rows)",
+        "database evolution (3 tables, about 12 rows)",
     ]
     assert found["running"] == sorted(f"crm-{name}-1" for name in ("web", "worker", "evolution", "postgres", "redis"))
     assert found["problems"] == []
@@ -280,7 +300,7 @@ def test_a_database_outside_the_stack_counts_as_occupied(tmp_path):
     outside = {**database, "service": None, "host": "db.example.com", "port": 6432}
     put(tmp_path, manifest(source=source(databases=[outside], volumes=[])))
 
-    found = check(Request(str(tmp_path)), FakeEngine())
+    found = look(Request(str(tmp_path)), FakeEngine())
 
     assert found["occupied"] == ["database chatwoot at db.example.com:6432 (outside the stack)"]
 
@@ -301,7 +321,7 @@ def test_a_disk_that_is_too_small_is_a_problem(tmp_path):
         def info(self):
             return EngineInfo("20.10", f"{tmp_path}/not/there/yet", "")
 
-    (problem,) = check(Request(str(tmp_path)), SmallEngine())["problems"]
+    (problem,) = look(Request(str(tmp_path)), SmallEngine())["problems"]
 
     assert problem.startswith(f"{tmp_path} has ")
     assert f"bytes free, and the restore needs {int((1 << 60) * 1.05)}. Free space there first." in problem
@@ -311,7 +331,8 @@ def test_a_stranger_that_uses_a_volume_is_a_problem(host):
     host.by_id["backup-tool"] = container("backup-tool", "busybox", project=None, volumes={"/data": "crm_storage"})
 
     assert checked(host)["problems"] == [
-        "Container backup-tool, which is not of this stack, runs and uses crm_storage. Stop it first."
+        "Container backup-tool, which is not of this stack, runs and uses crm_storage. Stop it first. "
+        "To go on all the same, allow volume_in_use."
     ]
 
 
@@ -327,7 +348,8 @@ def test_a_container_of_another_stack_is_a_stranger(host):
     host.by_id["other"] = container("web", "nginx", project="other", volumes={"/data:ro": "crm_redis"})
 
     assert checked(host)["problems"] == [
-        "Container other-web-1, which is not of this stack, runs and uses crm_redis. Stop it first."
+        "Container other-web-1, which is not of this stack, runs and uses crm_redis. Stop it first. "
+        "To go on all the same, allow volume_in_use."
     ]
 
 
@@ -344,7 +366,7 @@ def test_a_stranger_that_uses_something_else_is_none(host):
 def test_a_backup_that_names_no_compose_file_is_a_problem(tmp_path, more):
     put(tmp_path, manifest(source=source(**more)))
 
-    assert check(Request(str(tmp_path)), FakeEngine())["problems"] == [
+    assert look(Request(str(tmp_path)), FakeEngine())["problems"] == [
         "The backup names no compose file, so the stack cannot be started from it."
     ]
 
@@ -378,7 +400,7 @@ def test_a_volume_whose_secret_is_not_known_has_to_be_there(tmp_path):
     nas = {**entry, "options": {"type": "cifs", "o": "addr=nas,password=***"}}
     put(tmp_path, manifest(source=source(volumes=[nas])))
 
-    (problem,) = check(Request(str(tmp_path)), FakeEngine())["problems"]
+    (problem,) = look(Request(str(tmp_path)), FakeEngine())["problems"]
 
     assert problem.startswith("Volume crm_storage was mounted with a secret")
 
@@ -387,7 +409,7 @@ def test_a_volume_without_secrets_is_created(tmp_path):
     (entry,) = source()["volumes"]
     put(tmp_path, manifest(source=source(volumes=[{**entry, "options": {"type": "nfs", "o": "addr=nas"}}])))
 
-    assert check(Request(str(tmp_path)), FakeEngine())["problems"] == []
+    assert look(Request(str(tmp_path)), FakeEngine())["problems"] == []
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -396,7 +418,185 @@ def test_a_volume_of_another_driver_is_a_problem_with_a_remedy(tmp_path, exists)
     put(tmp_path, manifest(source=source(volumes=[{**entry, "driver": "rclone"}])))
     engine = FakeEngine(volumes=[volume("crm_storage", driver="rclone")] if exists else [])
 
-    (problem,) = check(Request(str(tmp_path)), engine)["problems"]
+    (problem,) = look(Request(str(tmp_path)), engine)["problems"]
 
     assert problem.startswith("Volume crm_storage uses the driver rclone")
     assert "RESTORE.md" in problem
+
+
+# What is asked before it starts
+
+
+def severities(found, check):
+    return [entry["severity"] for entry in found["preflight"] if entry["check"] == check]
+
+
+def test_every_question_is_answered_and_refusals_come_first(host):
+    host.by_id["other"] = container("web", "nginx", project="other", volumes={"/data": "crm_redis"})
+
+    found = checked(host)
+
+    assert found["preflight"][0]["check"] == "volume_in_use"
+    order = ["refuse", "warn", "ok"]
+    assert [order.index(entry["severity"]) for entry in found["preflight"]] == sorted(
+        order.index(entry["severity"]) for entry in found["preflight"]
+    )
+    assert {entry["check"] for entry in found["preflight"]} >= {
+        "postgresql",
+        "extensions",
+        "images",
+        "secrets",
+        "space",
+    }
+
+
+def test_what_is_allowed_is_no_problem_but_a_remark(host):
+    host.by_id["other"] = container("web", "nginx", project="other", volumes={"/data": "crm_redis"})
+
+    found = checked(host, allow=("volume_in_use",))
+
+    assert found["problems"] == []
+    assert any("runs and uses crm_redis" in words and "It was allowed." in words for words in found["remarks"])
+
+
+def test_the_server_of_an_empty_host_is_not_known(empty):
+    found = checked(empty)
+
+    assert severities(found, "postgresql") == ["warn", "warn"]
+    assert any("service postgres is not there yet" in words for words in found["remarks"])
+
+
+def test_a_server_that_lets_nobody_in_is_a_problem(host):
+    host.server.refuses["postgres"] = "password authentication failed"
+
+    assert severities(checked(host), "postgresql") == ["refuse", "refuse"]
+
+
+def test_a_server_that_is_older_than_the_dump_is_a_problem(host, monkeypatch):
+    monkeypatch.setattr(FakeDatabase, "server_version", lambda self: 160004)
+
+    (chatwoot, evolution) = checked(host)["problems"]
+
+    assert chatwoot.startswith("Database chatwoot is of PostgreSQL 17.2, and container crm-postgres-1 runs 16.4: ")
+    assert evolution.startswith("Database evolution is of PostgreSQL 17.2")
+
+
+def test_an_other_secret_is_a_problem_and_its_value_is_not_told(host):
+    host.change("web", env={**host.by_id["web"].env, "SECRET_KEY_BASE": "battery-staple"})
+
+    found = checked(host)
+
+    (problem,) = found["problems"]
+    assert problem.startswith("SECRET_KEY_BASE of chatwoot differs from the backup's, as the containers that are there")
+    assert "restore_config=replace" in problem
+    assert not any(value in str(found) for value in (SECRET, "battery-staple"))
+
+
+def test_the_files_that_compose_will_read_say_what_the_secrets_will_be(host):
+    host.change("web", env={**host.by_id["web"].env, "SECRET_KEY_BASE": "battery-staple"})
+    environments = {name: dict(found.env) for name, found in host.by_id.items()}
+    environments["web"]["SECRET_KEY_BASE"] = SECRET
+    services = {name: {"image": host.by_id[name].image, "environment": env} for name, env in environments.items()}
+
+    found = checked(host, render=lambda *_arguments: Composed("the files of the backup", {"services": services}))
+
+    assert severities(found, "secrets") == ["ok", "ok"]
+
+
+def test_containers_that_were_described_by_somebody_else_are_an_error(host):
+    path = Path(host.taken.backup.path, "config/containers.json")
+    path.write_bytes(path.read_bytes().replace(SECRET.encode(), b"battery-staple"))
+
+    with pytest.raises(StoreError, match=r"containers\.json is damaged"):
+        checked(host)
+
+
+def test_compose_files_that_compose_does_not_understand_are_a_problem(host):
+    (problem,) = checked(host, render=lambda *_arguments: Unknown("yaml: line 3", broken=True))["problems"]
+
+    assert problem.startswith("Compose does not understand the files that would be there: yaml: line 3.")
+
+
+def test_files_of_the_image_are_left_out_where_another_would_be_started(tmp_path, monkeypatch):
+    host = public_host(tmp_path, monkeypatch)
+    services = {"web": {"image": "chatwoot/chatwoot:v4.16.0", "environment": {"SECRET_KEY_BASE": SECRET}}}
+
+    def render(*_arguments):
+        return Composed("x", {"services": services})
+
+    found = checked(host, render)
+    assert found["left_out"] == ["crm_public"]
+    assert found["pins_file"] is None
+    assert "crm_public" not in [entry["name"] for entry in found["volumes"]]
+    assert found["problems"] == []
+    assert any("Volume crm_public (public files) belongs to the image of the backup" in w for w in found["remarks"])
+
+    allowed = checked(host, render, allow=("same_image",))
+    assert allowed["left_out"] == []
+    assert "crm_public" in [entry["name"] for entry in allowed["volumes"]]
+
+
+def test_files_of_the_image_are_restored_where_it_is_pinned(tmp_path, monkeypatch):
+    host = public_host(tmp_path, monkeypatch)
+    image_id = host.by_id["web"].image_id
+    host.images[image_id] = Image(image_id)
+    services = {"web": {"image": "chatwoot/chatwoot:v4.16.0"}}
+
+    found = checked(host, lambda *_arguments: Composed("x", {"services": services}), images="pin")
+
+    assert found["left_out"] == []
+    assert found["pins"]["web"] == image_id
+    assert found["pins_file"] == f"{host.project}/compose.pinned.yml"
+    assert found["compose"][-2:] == ["--file", found["pins_file"]]
+
+
+def public_host(tmp_path, monkeypatch):
+    """A host whose Chatwoot has its public files on a volume."""
+    host = crm_host(tmp_path, monkeypatch)
+    web = host.by_id["web"]
+    host.add_volume("crm_public")
+    host.change("web", mounts=(*web.mounts, Mount("volume", "crm_public", "/app/public")))
+    host.back_up()
+    return host
+
+
+def test_a_database_whose_schema_is_newer_is_told(host):
+    query = "SELECT max(version) FROM schema_migrations"
+    host.server.answers[query] = [("20250101",)]
+    host.back_up()
+    host.server.answers[query] = [("20260101",)]
+
+    found = checked(host)
+
+    assert severities(found, "schema_version") == ["warn"]
+    assert any("has the newer schema 20260101, and the backup 20250101" in words for words in found["remarks"])
+
+
+# As another stack
+
+
+def test_a_copy_gets_volumes_of_its_own_and_forgets_its_sessions(host):
+    found = checked(host, target=Target("crm2", volumes={"crm_storage": "crm2_storage"}))
+
+    assert (found["stack"], found["source_stack"]) == ("crm2", "crm")
+    assert found["project_dir"] == str(host.project.parent / "crm2")
+    assert found["compose"][3] == "crm2"
+    assert found["session_default"] == "reset"
+    assert found["running"] == []
+    (storage,) = (entry for entry in found["volumes"] if entry["name"] == "crm_storage")
+    assert (storage["source"], storage["exists"]) == ("crm2_storage", False)
+    assert storage["labels"]["com.docker.compose.project"] == "crm2"
+
+
+def test_a_copy_never_fills_what_belongs_to_the_original(host):
+    problems = checked(host, target=Target("crm2"), allow=("volume_in_use",))["problems"]
+
+    # These volumes have no label that says that compose named them.
+    assert any(words.startswith("Volume crm_storage would be the one of crm2 too") for words in problems)
+
+
+def test_in_place_the_sessions_are_kept(host):
+    found = checked(host, target=Target("crm"))
+
+    assert found["session_default"] == "keep"
+    assert found["problems"] == []

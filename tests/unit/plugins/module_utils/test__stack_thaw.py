@@ -19,6 +19,8 @@ from ansible_collections.crm.continuity.plugins.module_utils._revive import Revi
 from ansible_collections.crm.continuity.plugins.module_utils._stack_thaw import Request, recover, thaw_stacks
 from ansible_collections.crm.continuity.tests.unit.cgroup_fakes import cgroup_host
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container
+from ansible_collections.crm.continuity.tests.unit.restore_fakes import BEFORE, ID, RUNNING
+from ansible_collections.crm.continuity.tests.unit.restore_fakes import Host as Restored
 
 LABELS = {"com.docker.compose.container-number": "1"}
 DEAD = {"boot_id": "an earlier one"}
@@ -408,3 +410,117 @@ def test_the_program_fails_when_something_does(host, monkeypatch, capsys):
 
     assert _thaw_alone.main() == 1
     assert "crm.json is damaged" in capsys.readouterr().err
+
+
+# What a dead restore has left half exchanged
+
+
+@pytest.fixture
+def restored(tmp_path, monkeypatch, restores):
+    """A host whose stack a restore has left half exchanged, with its services stopped."""
+    made = Restored(tmp_path, monkeypatch, restores)
+    made.record().volumes[0].exchange.forward()
+    made.change(phase="cutting", policies={"web": "always"})
+    return made
+
+
+def stop_all(restored, journals):
+    """Stop what the restore had to stop, as its journal says, and let it die."""
+    entries = [examine(restored.engine.by_id[id_], Target(id_, id_, "stop")) for id_ in ("worker", "web")]
+    journal = _journal.new("crm", "unix:///fake.sock", entries, timeout=60)
+    _journal.write(str(journals), replace(journal, **DEAD))
+    restored.stop("worker", "web")
+    restored.engine.calls.clear()
+
+
+def thaw_restored(restored, **more):
+    return thaw_stacks(Request(None, force=False, docker_host="", **more), act=True, engine_at=restored.engine_at)
+
+
+def test_data_are_put_in_order_before_services_start_on_them(restored, journals):
+    stop_all(restored, journals)
+
+    (thawed,) = thaw_restored(restored).thawed
+
+    assert restored.state == BEFORE
+    assert restored.states == RUNNING
+    assert restored.phases == {ID: "staged"}
+    assert "died while it exchanged data" in thawed.remarks[0]
+    # The policy is given back first: what is started then is the last word.
+    assert restored.engine.calls == [("restart=always", "web"), ("start", "web"), ("start", "worker")]
+    assert thaw_restored(restored).thawed == ()
+
+
+def test_a_stack_without_a_journal_is_put_in_order_too(restored):
+    restored.stop("worker", "web")
+
+    (thawed,) = thaw_restored(restored).thawed
+
+    assert (thawed.stack, thawed.revived) == ("crm", ())
+    assert restored.state == BEFORE
+    assert restored.states == {**RUNNING, "worker": "exited", "web": "exited"}
+
+
+def test_nothing_starts_when_data_cannot_be_put_in_order(restored, journals):
+    stop_all(restored, journals)
+    restored.stop("postgres")
+    restored.engine.refuses[("start", "postgres")] = "it is broken"
+
+    (words,) = thaw_restored(restored).failed
+
+    assert "it is broken" in words
+    assert restored.phases == {ID: "cutting"}
+    assert ("start", "web") not in restored.engine.calls
+    assert _journal.stacks(str(journals)) == ["crm"]
+
+
+def test_a_server_that_refuses_is_a_reason_and_holds_up_no_other_stack(restored, journals):
+    stop_all(restored, journals)
+    other = _journal.new("zoo", "unix:///fake.sock", [], timeout=60)
+    _journal.write(str(journals), replace(other, **DEAD))
+    restored.server.refuses["rename"] = "password authentication failed"
+    restored.server.databases = {"postgres": 5, "chatwoot": 200, "chatwoot__crm_previous_1": 100}
+
+    outcome = thaw_restored(restored)
+
+    assert outcome.failed == ("Stack crm: password authentication failed",)
+    assert [thawed.stack for thawed in outcome.thawed] == ["zoo"]
+
+
+def test_check_mode_leaves_data_as_they_are(restored, journals):
+    stop_all(restored, journals)
+
+    thaw_stacks(Request(None, force=False, docker_host=""), act=False, engine_at=restored.engine_at)
+
+    assert restored.phases == {ID: "cutting"}
+    assert restored.engine.calls == []
+
+
+def test_data_that_somebody_exchanges_at_this_moment_are_left_to_him(restored):
+    with locked_on_host("crm"):
+        outcome = thaw_restored(restored)
+
+    assert outcome.thawed == ()
+    assert len(outcome.busy) == 1
+    assert restored.phases == {ID: "cutting"}
+
+
+def test_force_does_not_start_anything_on_data_that_somebody_exchanges(restored, journals):
+    stop_all(restored, journals)
+
+    with locked_on_host("crm"):
+        outcome = thaw_stacks(Request("crm", force=True, docker_host=""), act=True, engine_at=restored.engine_at)
+
+    assert "are being exchanged by a restore" in outcome.busy[0]
+    assert restored.engine.calls == []
+
+
+def test_the_next_run_puts_them_in_order_first(restored, journals):
+    stop_all(restored, journals)
+
+    remarks = recover("crm", restored.engine_at, str(journals))
+
+    assert "died while it exchanged data" in remarks[0]
+    assert "Brought back now: crm-web-1 (start), crm-worker-1 (start)." in remarks[1]
+    assert restored.state == BEFORE
+    assert restored.states == RUNNING

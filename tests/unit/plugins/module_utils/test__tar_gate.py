@@ -16,6 +16,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._errors import Arch
 from ansible_collections.crm.continuity.plugins.module_utils._process import Pipeline
 from ansible_collections.crm.continuity.plugins.module_utils._tar import create_stage, extract_stage
 from ansible_collections.crm.continuity.plugins.module_utils._tar_gate import (
+    Passage,
     Passed,
     TooBigArchiveError,
     TruncatedArchiveError,
@@ -416,3 +417,28 @@ def test_many_names_need_little_memory_and_none_is_forgotten():
     passed = checked(members + hard_link(b"l", b"f0") + hard_link(b"m", b"f%d" % (count - 1)) + file(b"f7") + END)
 
     assert (passed.files, passed.duplicates) == (count + 2, 1)
+
+
+def changed(tmp_path, data):
+    """Return when the members of an archive were changed, as the gate tells it."""
+    told = []
+    (tmp_path / "x.tar").write_bytes(data)
+    with open(tmp_path / "x.tar", "rb") as stream:
+        Passage("x.tar", record=lambda entry: told.append(entry.changed)).pass_on(stream.fileno(), None)
+    return told
+
+
+@pytest.mark.parametrize("format_", ["gnu", "posix", "pax", "oldgnu"])
+def test_times_before_1970_are_told_in_every_format(tmp_path, format_):
+    (tmp_path / "f").touch()
+    os.utime(tmp_path / "f", (-86400, -86400))
+    argv = ["tar", "--create", f"--format={format_}", f"--directory={tmp_path}", "f"]
+    archive = subprocess.run(argv, capture_output=True, check=True).stdout
+
+    assert changed(tmp_path, archive) == [-86400 * 10**9]
+
+
+@pytest.mark.parametrize("time", [b"", b"x", b"1e9", b"--1", b"1.2.3", b"9" * 30])
+def test_a_time_that_is_none_is_refused(tmp_path, time):
+    with pytest.raises(ArchiveError, match="without a valid time of modification"):
+        changed(tmp_path, pax(mtime=time) + file(b"f") + END)

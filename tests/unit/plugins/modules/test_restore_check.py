@@ -9,8 +9,12 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.crm.continuity.plugins.module_utils import _restore_preflight_compose
+from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_compose import Unknown
+from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_findings import CHECKS
 from ansible_collections.crm.continuity.plugins.modules import restore_check
-from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+from ansible_collections.crm.continuity.tests.unit.backup_fakes import SECRET, crm_host
+from ansible_collections.crm.continuity.tests.unit.fakes import shipped
 
 
 @pytest.fixture
@@ -19,6 +23,8 @@ def host(tmp_path, monkeypatch):
     host = crm_host(tmp_path, monkeypatch)
     host.taken = host.back_up()
     monkeypatch.setattr(restore_check, "connect", lambda *_arguments: host)
+    # Whether this machine has compose must not matter.
+    monkeypatch.setattr(_restore_preflight_compose, "_asked", lambda *_arguments: Unknown("there is no compose"))
     return host
 
 
@@ -27,7 +33,10 @@ def run(host, capsys):
     """Return a function that runs the module as Ansible would and returns its result."""
 
     def run_module(**params):
-        with patch_module_args({"backup_root": host.root, **params}), pytest.raises(SystemExit):
+        with (
+            patch_module_args({"backup_root": host.root, "shipped_profiles": shipped(), **params}),
+            pytest.raises(SystemExit),
+        ):
             restore_check.main()
         return json.loads(capsys.readouterr().out)
 
@@ -74,3 +83,32 @@ def test_a_stack_without_backups_fails(run):
     assert result["failed"]
     assert result["stack"] == "shop"
     assert "There is no backup of stack shop in" in result["msg"]
+
+
+def test_another_name_is_passed_on(run):
+    result = run(stack="crm", target="crm2", project_dir="/srv/crm2", volumes={"crm_redis": "cache"})
+
+    assert (result["stack"], result["source_stack"], result["project_dir"]) == ("crm2", "crm", "/srv/crm2")
+    assert "cache" in [entry["source"] for entry in result["volumes"]]
+
+
+def test_no_secret_is_in_the_result(run, host):
+    host.change("web", env={**host.by_id["web"].env, "SECRET_KEY_BASE": "battery-staple"})
+
+    result = run(stack="crm")
+
+    assert [entry["subject"] for entry in result["preflight"] if entry["severity"] == "refuse"] == ["SECRET_KEY_BASE"]
+    assert not any(value in json.dumps(result) for value in (SECRET, "battery-staple"))
+
+
+def test_what_may_be_allowed_is_documented():
+    documented = restore_check.DOCUMENTATION
+
+    assert all(f"      - {name}\n" in documented for name in CHECKS)
+
+
+def test_what_is_always_refused_cannot_be_allowed(run):
+    result = run(stack="crm", allow=["shared_data"])
+
+    assert result["failed"]
+    assert "shared_data" in result["msg"]
