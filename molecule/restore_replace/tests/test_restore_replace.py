@@ -13,6 +13,7 @@ import pytest
 testinfra_hosts = ["ansible://mol-a"]
 
 REFUSALS = ["unconfirmed", "wrong"]
+REPLACED = ["chatwoot_public", "chatwoot_storage", "evolution_instances", "redis_data"]
 
 
 @pytest.mark.parametrize("run", REFUSALS)
@@ -65,15 +66,20 @@ def test_other_stacks_of_the_host_are_left_alone(evidence):
     assert {name: after[name] for name in others} == {name: before[name] for name in others}
 
 
-def test_nothing_staged_is_left_beside_the_data(host):
+def test_what_was_there_before_is_kept_beside_the_data_and_nothing_else(host):
     volumes = host.check_output("find /var/lib/docker/volumes -mindepth 2 -maxdepth 2 -not -name _data")
     databases = host.check_output(
         "docker exec crm-postgres-1 psql --username=postgres --dbname=template1 -tA "
         "--command='SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1'"
     )
 
-    assert [path for path in volumes.splitlines() if not path.endswith("/opts.json")] == []
-    assert databases.split() == ["chatwoot_production", "evolution", "postgres"]
+    kept = [path.split("/")[5:] for path in volumes.splitlines() if not path.endswith("/opts.json")]
+    assert sorted(volume for volume, _name in kept) == sorted(f"crm_{volume}" for volume in REPLACED)
+    assert all(re.fullmatch(r"\.crm-restore-\d{8}T\d{6}Z-_data", name) for _volume, name in kept)
+    previous = r"__crm_previous_\d{20}"
+    wanted = ["chatwoot_production", f"chatwoot_production{previous}", "evolution", f"evolution{previous}", "postgres"]
+    assert len(databases.split()) == len(wanted)
+    assert all(re.fullmatch(pattern, name) for pattern, name in zip(wanted, databases.split(), strict=True))
 
 
 @pytest.mark.parametrize("run", [*REFUSALS, "check", "confirmed"])
