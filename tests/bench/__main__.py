@@ -16,7 +16,7 @@ from lab import table
 from lab.other import other_version
 from lab.server import LAB, ROOT, LabError, say, server
 
-from . import capture, databases, playbooks, volumes
+from . import capture, csv_load, databases, playbooks, restores, volumes
 
 if t.TYPE_CHECKING:
     from .subjects import Row
@@ -26,7 +26,12 @@ QUICK = volumes.Tree(1_600, 200_000_000)
 # Nearly all of it is holes.
 MANY, FEWER = volumes.Tree(500_000, 20_000_000_000), volumes.Tree(50_000, 2_000_000_000)
 CONTACTS = 125_000
-PARTS = ("volumes", "capture", "databases", "playbooks")
+MESSAGES = 600_000
+# Of the contacts, in what is restored.
+FIFTH = 5
+PARTS = ("volumes", "capture", "databases", "restores", "csv", "playbooks")
+# What is restored over a running stack, once and five times as much.
+RESTORED = volumes.Tree(10_000, 1_000_000_000)
 
 
 def main() -> int:
@@ -52,6 +57,12 @@ def main() -> int:
                         rows += capture.rows(host, tree, many, options.rounds, other)
                 elif part == "databases":
                     rows += databases.rows(host, contacts, options.rounds)
+                elif part == "restores":
+                    share = 10 if options.quick else 1
+                    less = volumes.Tree(RESTORED.files // share, RESTORED.size // share)
+                    rows += restores.rows(host, less, contacts // FIFTH, options.rounds)
+                elif part == "csv":
+                    rows += csv_load.rows(host, MESSAGES // 10 if options.quick else MESSAGES, options.rounds)
                 else:
                     rows += playbooks.rows(host, options.rounds)
     except LabError as exc:
