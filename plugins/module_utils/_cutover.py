@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import time
 import typing as t
 
 from ._engine import connect
@@ -33,6 +34,8 @@ if t.TYPE_CHECKING:
 STUBBORN, UNLESS_STOPPED = ("always", "on-failure"), "unless-stopped"
 AT_ONCE = 16
 DOCKER_TIMEOUT = 60
+# Once a second for as long as a container may take to stop.
+ATTEMPTS, PAUSE = 10, 1.0
 NO_ACCESS = Access()
 
 
@@ -135,12 +138,23 @@ def mend(
                 f"A restore of stack {stack} from backup {record.backup} died while it exchanged data. All is as it "
                 "was before."
             )
-        try:
-            release(engine, mended, directory)
-        except EngineError as exc:
-            # It must not keep services from being started. The next run tries again.
-            remarks.append(f"Stack {stack}: {exc}")
+        remarks += _released(engine, mended, directory)
     return remarks
+
+
+def _released(engine: Engine, record: Record, directory: str) -> list[str]:
+    """Give the restart policies back; what the engine refuses must not keep services from being started."""
+    for left in range(ATTEMPTS, 0, -1):
+        try:
+            release(engine, record, directory)
+        except EngineError as exc:
+            if left == 1:
+                return [f"Stack {record.stack}: {exc}"]
+            # It may still be busy with what a dead run has asked of it.
+            time.sleep(PAUSE)
+        else:
+            break
+    return []
 
 
 def strangers(containers: Sequence[Container], stack: str) -> None:

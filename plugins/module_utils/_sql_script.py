@@ -35,13 +35,13 @@ _TOKEN = re.compile(
     | (?P<quote>['"])
     | (?P<mark>[();])
     | (?P<cast>::)
-    | (?P<doubtful>\\|/\*|:['"{]|\r)
+    | (?P<doubtful>\\|/\*|:['"{A-Za-z_\x80-\xff]|\r)
     | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPED = re.compile(rb"\\.|''|'", re.DOTALL)
-# psql runs a word of these before a quote into it, so that a backslash before the next quote hides that.
+# Right before a quote, these make one text with it, in which a backslash hides the next quote.
 _WITH_ESCAPES = (b"e", b"E")
 # What psql would read as one with a number that it follows.
 _JUNK = re.compile(rb"[A-Za-z_$0-9'\"\x80-\xff]")
@@ -196,6 +196,8 @@ class _Scanner:
         self._until = b""
         self._escapes = False
         self._after_string = False
+        # Where a word has ended that gives backslashes a meaning in the text behind it.
+        self._marked = -1
         self._parentheses = 0
         # psql counts BEGIN and END in the definition of a routine, whose body may hold semicolons.
         self._begins = 0
@@ -212,6 +214,7 @@ class _Scanner:
             # There psql sees the end of the line, also inside of quotes.
             raise self._refuse(_DOUBTS[b"\0"], number)
         start = position = 0
+        self._marked = -1
         while position < len(line):
             if self._until:
                 position = self._quoted(line, position)
@@ -252,6 +255,9 @@ class _Scanner:
     def _token(self, kind: str, token: bytes, line: bytes, start: int, number: int) -> None:
         end = start + len(token)
         after_string, self._after_string = self._after_string, False
+        # Only right behind that word: what stands between is a token of its own.
+        escapes = self._marked == start
+        self._marked = end if kind == "word" and token in _WITH_ESCAPES else -1
         if kind == "doubtful":
             raise self._refuse(_DOUBTS.get(token[:1], "holds a character that cannot be checked"), number)
         if kind == "number" and _JUNK.match(line, end):
@@ -259,7 +265,7 @@ class _Scanner:
         if kind == "quote":
             if token == b"'" and after_string:
                 raise self._refuse("holds a text in several parts", number)
-            self._escapes = token == b"'" and self._follows_escape(line, start)
+            self._escapes = token == b"'" and escapes
             self._until = token
         elif kind == "dollar":
             self._until = token
@@ -273,13 +279,6 @@ class _Scanner:
             self._parentheses = max(0, self._parentheses - 1)
         elif token == b"$" and _JUNK.match(line, end) is None:
             raise self._refuse("holds a dollar sign outside of quotes", number)
-
-    @staticmethod
-    def _follows_escape(line: bytes, start: int) -> bool:
-        before = line[start - 1 : start] if start else b""
-        # A longer word is no mark of a text with escapes.
-        further = line[start - 2 : start - 1] if start > 1 else b""
-        return before in _WITH_ESCAPES and not re.match(rb"[A-Za-z0-9_$\x80-\xff]", further)
 
     def _word(self, word: bytes) -> None:
         if self._parentheses == 0:

@@ -24,10 +24,10 @@ NAMED = [
     pytest.param("20260101T000009Z", r"manifest\.json is that of backup 20250101T000000Z", id="renamed"),
 ]
 REFUSED = [
-    pytest.param("archive", rf"{ARCHIVE}: is damaged", id="archive"),
-    pytest.param("dump", rf"{DUMP}: is damaged", id="dump"),
+    pytest.param("archive", rf"{ARCHIVE} is damaged", id="archive"),
+    pytest.param("dump", rf"{DUMP} is damaged: its SHA-256 is", id="dump"),
     pytest.param("manifest", r"manifest\.json does not match SHA256SUMS: .* Use another backup", id="manifest"),
-    pytest.param("missing", rf"{ARCHIVE}: is missing", id="missing"),
+    pytest.param("missing", rf"{ARCHIVE}: No such file", id="missing"),
     pytest.param("newer", r"format 2, .* Restore it with the version that wrote it, or a newer one", id="newer"),
 ]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _cutover
 from ansible_collections.crm.continuity.plugins.module_utils._cutover import (
     back,
     dependents_first,
@@ -237,9 +238,27 @@ def test_a_policy_that_cannot_be_given_back_holds_up_nothing_and_is_tried_again(
     host.change(phase="cutting", policies={"web": "always"})
     with monkeypatch.context() as patch:
         patch.setattr(host.engine, "set_restart_policy", refuse)
+        patch.setattr(_cutover, "PAUSE", 0.0)
         assert mended(host)[1] == "Stack crm: no"
     assert host.phases == {ID: "staged"}
     assert host.record().policies == {"web": "always"}
+
+    assert mended(host) == []
+    assert host.record().policies == {}
+
+
+def test_an_engine_that_is_busy_with_a_container_is_asked_again(host, monkeypatch):
+    host.change(phase="live", policies={"web": "always"})
+    refusals = iter([True, True, False])
+    real = host.engine.set_restart_policy
+
+    def refuse(id_, policy):
+        if next(refusals):
+            raise EngineError("it is being stopped")
+        real(id_, policy)
+
+    monkeypatch.setattr(host.engine, "set_restart_policy", refuse)
+    monkeypatch.setattr(_cutover, "PAUSE", 0.0)
 
     assert mended(host) == []
     assert host.record().policies == {}

@@ -245,7 +245,7 @@ def test_a_schema_with_something_in_it_is_not_made_by_who_is_connected():
         "SELECT pg_catalog.lo_from_bytea(16401, '\\x00ff')",
         "SELECT pg_catalog.lowrite(0, '\\x00ff')",
         "SELECT pg_catalog.lo_close(0)",
-        "SELECT * FROM pg_catalog.pg_restore_relation_stats(\n\t'version', '180000'::integer,\n\t'pages', '1'::integer\n)",
+        "SELECT * FROM pg_catalog.pg_restore_relation_stats(\n\t'version', '180000'::integer,\n\t'x', '1'::integer\n)",
         "SELECT * FROM pg_catalog.pg_restore_attribute_stats('inherited', 'f'::boolean, 'v', '{a,b}'::real[])",
     ],
 )
