@@ -14,6 +14,7 @@ import typing as t
 from lab import table
 from lab.server import LabError, say, server
 
+from . import restores
 from .outside import line_of, power_cuts, refused_restores, severed
 from .prepare import prepare
 from .under_load import under_load
@@ -47,6 +48,17 @@ COUNTS = {
     "engine-kill-live": (2, 1),
     "reboot": (2, 1),
     "power-cut": (2, 1),
+    # More than there are steps: every one of them.
+    "cutover": (999, 4),
+    "revert": (999, 4),
+    "cutover-orphaned": (2, 1),
+    "cutover-engine": (2, 1),
+    "cutover-power-cut": (2, 1),
+    "stage-killed": (12, 3),
+    "stage-full": (3, 1),
+    "stage-unfit": (1, 1),
+    "stage-flips": (6, 2),
+    "unconfirmed": (1, 1),
     "under-load": (50, 4),
 }
 COLUMNS = ("area", "name", "tried", "survived", "lost", "left_down", "undetected", "holds")
@@ -65,6 +77,7 @@ def main() -> int:
     try:
         with server("faults-a", keep=options.keep) as host:
             baseline = prepare(host)
+            restores.prepare(host)
             for line in options.only or COUNTS:
                 rows.append(_line(host, line, COUNTS[line][options.quick], options.seed))
                 say(f"{line}: {'holds' if rows[-1]['holds'] else 'DOES NOT HOLD'}")
@@ -81,6 +94,10 @@ def main() -> int:
 def _line(host: Server, line: str, count: int, seed: str) -> Counts:
     if line == "power-cut":
         return power_cuts(host, count, seed)
+    if line == "cutover-power-cut":
+        return restores.power_cuts(host, count, seed)
+    if line == "unconfirmed":
+        return restores.unconfirmed(host)
     if line == "restore":
         return refused_restores(host)
     if line == "severed":

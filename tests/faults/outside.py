@@ -58,11 +58,11 @@ def refused_restores(server: Server) -> Counts:
     total: Counts = {}
     for what, artifact in DAMAGES.items():
         path = server.shell(f"ls -d /var/backups/crm/{crm.STACK}/2*/ | tail -n 1").stdout.decode().strip() + artifact
-        before = _containers(server)
+        before = containers(server)
         server.run("python3", "-c", _FLIP, path)
         done = server.playbook("restore", "-e", f"restore_confirm={crm.STACK}", accept=range(256))
         server.run("python3", "-c", _FLIP, path)
-        untouched = _containers(server) == before
+        untouched = containers(server) == before
         refused = done.returncode != 0
         say(f"{what}: {'refused' if refused else 'RESTORED'}, the stack was {'left alone' if untouched else 'TOUCHED'}")
         row = {"area": "restore", "name": "playbook crm.continuity.restore of a damaged backup", "tried": 1}
@@ -89,8 +89,8 @@ def onhost(server: Server, *words: str) -> t.Iterator[dict[str, t.Any]]:
         yield json.loads(line)
 
 
-def _containers(server: Server) -> bytes:
-    # Which they are, since when they run, and whether they do.
+def containers(server: Server) -> bytes:
+    """Return of all containers which they are, since when they run, and whether they do."""
     form = "{{.Id}} {{.State.StartedAt}} {{.State.Status}}"
     return server.shell(f"docker inspect --format '{form}' $(docker ps --all --quiet | sort)").stdout
 

@@ -10,7 +10,7 @@ import argparse
 import random
 import typing as t
 
-from . import blows, damage, disks, gone, hostile, under_load
+from . import blows, cutovers, damage, disks, gone, hostile, small, stages, under_load, unfit
 from .tally import Tally
 
 if t.TYPE_CHECKING:
@@ -20,8 +20,8 @@ if t.TYPE_CHECKING:
 def main() -> None:
     """Do what one line of the table says."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("line", choices=(*LINES, "hold"))
-    parser.add_argument("--how", default="", help="how the backup was started whose connection is lost")
+    parser.add_argument("line", choices=(*LINES, *ERRANDS))
+    parser.add_argument("--how", default="", help="what the line has to know of what was done outside")
     parser.add_argument("--phase", default="live", help="when the connection is lost")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", default="1")
@@ -29,8 +29,8 @@ def main() -> None:
     parser.add_argument("--known", default="", help="backups that there were before a power cut")
     options = parser.parse_args()
     chance = random.Random(f"{options.line}:{options.seed}")
-    if options.line == "hold":
-        gone.hold(chance)
+    if options.line in ERRANDS:
+        ERRANDS[options.line](options, chance)
         return
     area, name, act = LINES[options.line]
     tally = Tally(area, name)
@@ -38,12 +38,22 @@ def main() -> None:
         gone.after_power_cut(tally, set(options.before.split(",")), set(filter(None, options.known.split(","))))
     elif options.line == "severed":
         gone.severed(tally, options.phase, options.how)
+    elif options.line == "cutover-power-cut":
+        cutovers.after_power_cut(tally, options.how)
     else:
         act(tally, options.count, chance)
     tally.report()
 
 
 Act: t.TypeAlias = "Callable[[Tally, int, random.Random], None]"
+# What is no line of the table, but has to be done on the server for one.
+ERRANDS: dict[str, Callable[[argparse.Namespace, random.Random], object]] = {
+    "hold": lambda _options, chance: gone.hold(chance),
+    "hold-cutover": lambda options, chance: cutovers.hold(options.count, chance),
+    "remember": lambda options, _chance: small.remember(options.how),
+    "spoil": lambda _options, _chance: unfit.spoil(),
+    "up": lambda _options, _chance: small.up(),
+}
 
 
 def _nothing(_tally: Tally, _count: int, _chance: random.Random) -> None:
@@ -93,6 +103,32 @@ LINES: dict[str, tuple[str, str, Act]] = {
     "flips": ("trust", "one bit flipped, then verify", damage.flipped),
     "flips-restore": ("restore", "one bit flipped, then import or restore", damage.restored),
     "truncated": ("restore", "truncated archive, no checksum given", damage.truncated),
+    "stage-killed": ("restore", "SIGKILL while a restore is being staged", stages.killed),
+    "stage-full": ("restore", "full disk while a restore is being staged", lambda t, c, _chance: stages.full(t, c)),
+    "stage-unfit": (
+        "restore",
+        "dump that breaks off at 90 %, dump of a newer PostgreSQL",
+        lambda tally, _count, _chance: stages.unfit(tally),
+    ),
+    "stage-flips": ("restore", "one bit flipped, then staged", stages.flipped),
+    "unconfirmed": (
+        "restore",
+        "playbook crm.continuity.restore over data, unconfirmed",
+        lambda tally, _count, _chance: stages.untouched(tally),
+    ),
+    "cutover": (
+        "restore",
+        "SIGKILL before every step of the cutover",
+        lambda t, c, _chance: cutovers.killed(t, c, payload=cutovers.LIVE),
+    ),
+    "revert": (
+        "restore",
+        "SIGKILL before every step of the way back",
+        lambda t, c, _chance: cutovers.killed(t, c, payload=cutovers.REVERTED),
+    ),
+    "cutover-orphaned": ("restore", "cutover and watchdog killed, boot program", cutovers.orphaned),
+    "cutover-engine": ("restore", "dockerd killed during the cutover", cutovers.without_engine),
+    "cutover-power-cut": ("restore", "power cut of the server during the cutover", _nothing),
     "hostile": ("restore", "hostile archive", lambda tally, _count, _chance: hostile.imported(tally)),
 }
 

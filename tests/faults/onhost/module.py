@@ -20,6 +20,7 @@ from . import backups, engine
 
 if t.TYPE_CHECKING:
     import signal
+    from collections.abc import Sequence
 
 PAYLOADS = Path("/root/lab/payloads")
 # What a backup does, one after the other, as it says in the stack's lock.
@@ -57,11 +58,12 @@ class Result:
 class Module:
     """A module that runs, in a session and process group of its own, as one that Ansible has started over SSH."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, through: Sequence[str] = ()) -> None:
+        """Start it, by itself or by another program that is told to run it."""
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its result
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            ["python3", str(PAYLOADS / f"{name}.py")],
+            ["python3", *through, str(PAYLOADS / f"{name}.py")],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -124,7 +126,8 @@ class Module:
         text = self._output.read().decode(errors="replace")
         self._output.close()
         try:
-            said = json.loads(text[text.index("{") :])
+            # Whoever runs it may have added a line of his own.
+            said, _end = json.JSONDecoder().raw_decode(text, text.index("{"))
         except ValueError:
             said = None
         return Result(self.process.returncode, said if isinstance(said, dict) else None, text, seconds)
