@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Options of the modules that restore a stack; SERVER_OPTIONS in module_utils/_stage_servers.py."""
+    """Options of the modules that restore a stack; SERVER_OPTIONS in module_utils/_database_options.py."""
 
     DOCUMENTATION = r"""
 options:

@@ -20,7 +20,7 @@ from ._engine import connect
 from ._errors import EngineError, StackError
 from ._freeze import STOP_TIMEOUT
 from ._restore_record import DEFAULT_RECORDS, records, write
-from ._stack import COMPOSE
+from ._stack import COMPOSE, depends_on
 from ._stage_servers import ANSWERS, Access, Servers
 from ._volume_directory import is_inside
 
@@ -85,12 +85,6 @@ def _waves(containers: Iterable[Container]) -> Iterator[list[Container]]:
         wave = [container for container in left if container.labels.get(COMPOSE + "service") not in needed] or left
         yield wave
         left = [container for container in left if container not in wave]
-
-
-def depends_on(container: Container) -> list[str]:
-    """Return the services that compose starts before a container."""
-    needs = container.labels.get(COMPOSE + "depends_on", "")
-    return [word.partition(":")[0] for word in needs.split(",") if word]
 
 
 def hold(engine: Engine, record: Record, containers: Iterable[Container], directory: str) -> Record:

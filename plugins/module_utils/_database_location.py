@@ -23,14 +23,17 @@ from ._pg_commands import conninfo, environment
 from ._process import Stage, program, run
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ._database import PostgreSQL
     from ._engine import Container, Engine
 
 # Sessions of the programs are named "<APPLICATION> tool <id>", the one that watches over them "<APPLICATION> <id>".
 APPLICATION = "crm.continuity"
 
 DEFAULT_PORT = 5432
+# Databases that every server has, to work on others from.
+MAINTENANCE = ("postgres", "template1")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -171,6 +174,22 @@ class OnHost:
 
     def root(self) -> str | None:
         return "/"
+
+
+def enter(
+    location: Location, names: Sequence[str], connect: Callable[[Connection], PostgreSQL]
+) -> tuple[str, PostgreSQL]:
+    """Connect to the first of several databases that lets us in; return its name and the session.
+
+    Raises the DatabaseError of the first one when none does.
+    """
+    failures = []
+    for name in names:
+        try:
+            return name, connect(location.connection(name))
+        except DatabaseError as exc:
+            failures.append(exc)
+    raise failures[0]
 
 
 def in_container(

@@ -13,11 +13,14 @@ import typing as t
 
 from ._database_location import DEFAULT_PORT, in_container, on_host
 from ._engine import connect
+from ._stage_servers import Access
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._database_location import Location
+
+SSLMODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 # Documented in plugins/doc_fragments/_postgresql.py.
 DATABASE_OPTIONS: dict[str, t.Any] = {
@@ -26,7 +29,7 @@ DATABASE_OPTIONS: dict[str, t.Any] = {
     "port": {"type": "int"},
     "user": {"type": "str"},
     "password": {"type": "str", "no_log": True},
-    "sslmode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
+    "sslmode": {"type": "str", "choices": SSLMODES},
     "sslrootcert": {"type": "path"},
     "database": {"type": "str"},
 }
@@ -34,6 +37,20 @@ DATABASE_RULES: dict[str, t.Any] = {
     "mutually_exclusive": [("container", "host"), ("container", "sslmode"), ("container", "sslrootcert")],
     "required_one_of": [("container", "host")],
 }
+
+# Documented in plugins/doc_fragments/_server.py.
+SERVER_OPTIONS: dict[str, t.Any] = {
+    "database_user": {"type": "str"},
+    "database_password": {"type": "str", "no_log": True},
+    "sslmode": {"type": "str", "choices": SSLMODES},
+    "sslrootcert": {"type": "path"},
+}
+
+
+def access(options: Mapping[str, t.Any]) -> Access:
+    """Return what the options of SERVER_OPTIONS say."""
+    names = ("database_user", "database_password", "sslmode", "sslrootcert")
+    return Access(*(options[name] or None for name in names))
 
 
 def locate(options: Mapping[str, t.Any]) -> Location:

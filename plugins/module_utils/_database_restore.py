@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from ._database import connect
 from ._database_globals import missing_roles, read_globals, restore_globals
+from ._database_location import MAINTENANCE, enter
 from ._database_scratch import NAME_BYTES, Scratch, building, cut_over
 from ._database_staging import require_space
 from ._dump_contents import is_privilege, role_of
@@ -25,7 +26,7 @@ from ._errors import DatabaseError
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._database import Facts, PostgreSQL, Role
+    from ._database import Facts, Role
     from ._database_location import Location
     from ._dump_contents import Contents
     from ._dump_file import DumpFile
@@ -96,7 +97,8 @@ def plan(request: Request, location: Location) -> Plan:
     """Examine the dump and the server, and refuse whatever could not succeed. Changes nothing."""
     if len(request.database.encode()) > NAME_BYTES:
         raise DatabaseError(f"PostgreSQL has no names of more than {NAME_BYTES} bytes: {request.database}.")
-    maintenance, session = _maintenance(location, request.database)
+    names = [name for name in MAINTENANCE if name != request.database]
+    maintenance, session = enter(location, names, connect)
     with session:
         version = session.server_version()
         dump = examine(request.path, request.sha256, location, version // 10000)
@@ -192,18 +194,6 @@ def compare_rows(expected: Mapping[str, int], found: Mapping[str, int]) -> list[
         elif expected[table] != found[table]:
             differences.append(f"{table} has {found[table]} rows instead of {expected[table]}")
     return differences
-
-
-def _maintenance(location: Location, database: str) -> tuple[str, PostgreSQL]:
-    """Connect to a database that is not the one to restore."""
-    failures = []
-    for name in ("postgres", "template1"):
-        if name != database:
-            try:
-                return name, connect(location.connection(name))
-            except DatabaseError as exc:
-                failures.append(exc)
-    raise failures[0]
 
 
 def _like_live(dump: DumpFile, location: Location, database: str) -> DumpFile:

@@ -96,7 +96,7 @@ class Deletions:
         """
         # Where in the list the directories are, by depth: each one's turn comes when it is empty.
         directories: dict[int, array.array[int]] = {}
-        with contextlib.closing(_Parents(directory)) as parents:
+        with contextlib.closing(Parents(directory)) as parents:
             for position, name in self._entries():
                 with self._explained(name):
                     parent, base = parents.of(name)
@@ -169,7 +169,7 @@ class Deletions:
         )
 
 
-class _Parents:
+class Parents:
     """The directory that a name is in, opened step by step so that no link is followed.
 
     One at a time is open, and it is given its times back when it is left.

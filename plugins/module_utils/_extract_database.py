@@ -15,6 +15,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._database import connect
+from ._database_location import MAINTENANCE, enter
 from ._database_restore import Request as RestoreRequest
 from ._database_restore import apply as restore_apply
 from ._database_restore import plan as restore_plan
@@ -24,6 +25,7 @@ from ._pg_commands import identifier, literal, restore_rows_of
 from ._process import run
 
 if t.TYPE_CHECKING:
+    from ._database import PostgreSQL
     from ._database_location import Location
     from ._dump_table import Table
     from ._profile import Repair
@@ -120,11 +122,5 @@ def remove(look: Look, location: Location) -> None:
         session.drop_database(look.name)
 
 
-def _control(location: Location) -> t.Any:
-    failures = []
-    for name in ("postgres", "template1"):
-        try:
-            return connect(location.connection(name))
-        except DatabaseError as exc:
-            failures.append(exc)
-    raise failures[0]
+def _control(location: Location) -> PostgreSQL:
+    return enter(location, MAINTENANCE, connect)[1]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from ._archive_reader import check_sha256, judged, plain
 from ._archive_selection import Found, Selection, find, pass_selected
-from ._deletions import _Parents, opened
+from ._deletions import Parents, opened
 from ._errors import ArchiveError, StoreError
 from ._placement import compare, place, refuse_differing
 from ._process import Pipeline
@@ -176,7 +176,7 @@ def _check_read_again(source: Source, read: Written) -> None:
 
 
 def _remove(directory: str, names: set[bytes]) -> None:
-    with contextlib.closing(_Parents(directory)) as parents:
+    with contextlib.closing(Parents(directory)) as parents:
         # What is below a directory goes before it.
         for name in sorted(names, key=lambda name: (-name.count(b"/"), name)):
             parent, base = parents.of(name)

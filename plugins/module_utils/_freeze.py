@@ -17,6 +17,7 @@ from ._cgroup import locate, opened
 from ._errors import EngineError, FreezeError
 from ._journal import Entry
 from ._revive import COMPOSE, HEALTH_PAUSE, REFUSALS, Outcome, Reviver, required, thaw
+from ._stack import depends_on
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -229,7 +230,6 @@ class Freezer:
 def examine(container: Container, target: Target) -> Entry:
     """Return what has to be known of a container to bring it back, and how it can be frozen."""
     cgroup = locate(container.pid, container.id) if target.mode == "pause" else None
-    needs = container.labels.get(COMPOSE + "depends_on", "")
     method = None if target.mode == "none" else "engine" if cgroup is None else "cgroup"
     return Entry(
         service=target.service,
@@ -240,8 +240,7 @@ def examine(container: Container, target: Target) -> Entry:
         cgroup=None if cgroup is None else cgroup.path,
         project=container.labels.get(COMPOSE + "project"),
         number=container.labels.get(COMPOSE + "container-number"),
-        # Such as postgres:service_healthy:false,redis:service_started:true.
-        depends_on=tuple(word.partition(":")[0] for word in needs.split(",") if word),
+        depends_on=depends_on(container),
     )
 
 

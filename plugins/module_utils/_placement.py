@@ -15,7 +15,6 @@ collection.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
@@ -25,7 +24,7 @@ from dataclasses import dataclass, field
 from ._beneath import open_directory
 from ._errors import StackError
 from ._files import CHUNK
-from ._staging import RENAME_EXCHANGE, sync
+from ._staging import RENAME_EXCHANGE, renameat2, sync
 from ._tree import walk
 
 if t.TYPE_CHECKING:
@@ -212,13 +211,9 @@ def _attributes(file: int) -> dict[str, bytes]:
 
 
 def _renameat2(source: int, target: int, name: bytes, flags: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = errno.ENOSYS
-    if hasattr(libc, "renameat2"):
-        if libc.renameat2(source, name, target, name, flags) == 0:
-            return
-        number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number), os.fsdecode(name))
+    number = renameat2(source, name, target, name, flags)
+    if number:
+        raise OSError(number, os.strerror(number), os.fsdecode(name))
 
 
 def _move(source: int, target: int, name: bytes) -> None:

@@ -14,8 +14,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._database import connect
-from ._database_location import in_container, on_host
-from ._errors import ContinuityError, DatabaseError
+from ._database_location import MAINTENANCE, enter, in_container, on_host
+from ._errors import ContinuityError
 from ._process import run
 from ._stack_info import database_facts
 
@@ -130,13 +130,7 @@ def _location(
 
 def _maintenance(location: Location, database: str) -> PostgreSQL:
     """Connect to a database that is there whatever was lost."""
-    failures = []
-    for name in ("postgres", "template1", database):
-        try:
-            return connect(location.connection(name))
-        except DatabaseError as exc:
-            failures.append(exc)
-    raise failures[0]
+    return enter(location, (*MAINTENANCE, database), connect)[1]
 
 
 def _asked(entry: Mapping[str, t.Any], location: Location, database: StackDatabase | None) -> Server:

@@ -24,6 +24,13 @@ COMPOSE = "com.docker.compose."
 ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
+def depends_on(container: Container) -> tuple[str, ...]:
+    """Return the services that compose starts before a container."""
+    # Such as postgres:service_healthy:false,redis:service_started:true.
+    needs = container.labels.get(COMPOSE + "depends_on", "")
+    return tuple(word.partition(":")[0] for word in needs.split(",") if word)
+
+
 @dataclass(frozen=True)
 class Request:
     """Which stack the user means; everything but the name is found when it is left out.

@@ -13,7 +13,7 @@ import fnmatch
 import typing as t
 
 from ._errors import StackError
-from ._stack import COMPOSE, Service
+from ._stack import COMPOSE, Service, depends_on
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,10 +39,6 @@ def image_matches(image: str, pattern: str) -> bool:
 
 def recognise(container: Container, profiles: Mapping[str, Profile], asked: Sequence[str]) -> Service:
     name = container.labels.get(COMPOSE + "service", container.name)
-    # Such as postgres:service_healthy:false,redis:service_started:true.
-    depends_on = tuple(
-        entry.partition(":")[0] for entry in container.labels.get(COMPOSE + "depends_on", "").split(",") if entry
-    )
     labelled = container.labels.get(PROFILE_LABEL)
     if labelled and labelled not in profiles:
         raise StackError(
@@ -55,8 +51,8 @@ def recognise(container: Container, profiles: Mapping[str, Profile], asked: Sequ
         by_name = profile_name in asked or profile_name == labelled
         for rule in profile.services if profile else ():
             if _matches(rule, container, name, by_name):
-                return Service(container, name, depends_on, profile_name, rule)
-    return Service(container, name, depends_on)
+                return Service(container, name, depends_on(container), profile_name, rule)
+    return Service(container, name, depends_on(container))
 
 
 def _matches(rule: ServiceRule, container: Container, service: str, by_name: bool) -> bool:

@@ -16,19 +16,18 @@ import time
 import typing as t
 
 from ._database import connect
-from ._database_location import in_container, on_host
+from ._database_location import MAINTENANCE, enter, in_container, on_host
 from ._errors import DatabaseError
 from ._stack import COMPOSE
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from ._database import Database, PostgreSQL
     from ._database_location import Location
     from ._engine import Container, Engine
     from ._restore_record import StagedDatabase
 
-MAINTENANCE = ("postgres", "template1")
 # How long a server that was just started may take to answer.
 ANSWERS = 60.0
 PAUSE = 0.2
@@ -41,21 +40,6 @@ class Access(t.NamedTuple):
     password: str | None = None
     sslmode: str | None = None
     sslrootcert: str | None = None
-
-
-# Documented in plugins/doc_fragments/_server.py.
-SERVER_OPTIONS: dict[str, t.Any] = {
-    "database_user": {"type": "str"},
-    "database_password": {"type": "str", "no_log": True},
-    "sslmode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
-    "sslrootcert": {"type": "path"},
-}
-
-
-def access(options: Mapping[str, t.Any]) -> Access:
-    """Return what the options of SERVER_OPTIONS say."""
-    names = ("database_user", "database_password", "sslmode", "sslrootcert")
-    return Access(*(options[name] or None for name in names))
 
 
 class Servers:
@@ -176,14 +160,7 @@ class Servers:
 
     def _connect(self, database: StagedDatabase) -> PostgreSQL:
         location = locate(self._engine, self._stack, database, self._access)
-        failures = []
-        for name in MAINTENANCE:
-            if name != database.name:
-                try:
-                    return connect(location.connection(name))
-                except DatabaseError as exc:
-                    failures.append(exc)
-        raise failures[0]
+        return enter(location, [name for name in MAINTENANCE if name != database.name], connect)[1]
 
 
 def locate(engine: Engine, stack: str, database: StagedDatabase, access: Access) -> Location:

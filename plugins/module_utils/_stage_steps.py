@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ._database_rules import rules_of
 from ._errors import StackError
 from ._sequence_sync import sync
 from ._session_parts import parts_of_backup
@@ -81,13 +82,8 @@ class Steps:
 def steps(manifest: Manifest, profiles: Mapping[str, Profile], engine: Engine, session: str) -> Steps:
     """Return what is to be done for a backup; raise StackError when a session is to be cleared that cannot be."""
     rules = {
-        database["name"]: tuple(
-            rule
-            for profile in [profiles.get(database["profile"] or "")]
-            if profile is not None
-            for known in profile.databases
-            for rule in known.sequences
-        )
+        # A profile that the backup was taken with may be unknown here.
+        database["name"]: rules_of(profiles, database["profile"] if database["profile"] in profiles else None).sequences
         for database in manifest.source["databases"]
     }
     if session == KEEP:

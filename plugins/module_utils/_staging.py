@@ -130,12 +130,17 @@ def recover(live: str) -> None:
 
 def exchange(one: str, other: str) -> None:
     """Let two paths exchange what they name, in one atomic step; raise OSError where that is not possible."""
+    number = renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+    if number:
+        raise OSError(number, os.strerror(number), one, None, other)
+
+
+def renameat2(source: int, name: bytes, target: int, other: bytes, flags: int) -> int:
+    """Call renameat2(2) with two open directories and a name in each; return 0, or the number of the error."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), one)
-    if libc.renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), one, None, other)
+        return errno.ENOSYS
+    return 0 if libc.renameat2(source, name, target, other, flags) == 0 else ctypes.get_errno()
 
 
 def sync(path: str) -> None:

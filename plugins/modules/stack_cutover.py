@@ -130,6 +130,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._database_options import SERVER_OPTIONS, access
 from ..module_utils._engine import connect
 from ..module_utils._errors import StackError
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
@@ -147,7 +148,6 @@ from ..module_utils._stack_cutover import (
     plan,
     take,
 )
-from ..module_utils._stage_servers import SERVER_OPTIONS, access
 
 
 def main() -> None:

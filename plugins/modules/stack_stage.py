@@ -140,11 +140,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._database_options import SERVER_OPTIONS, access
 from ..module_utils._engine import connect
 from ..module_utils._manifest import read
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
 from ..module_utils._stack_stage import Plan, Request, plan, take
-from ..module_utils._stage_servers import SERVER_OPTIONS, access
 from ..module_utils._stage_steps import KEEP, RESET, steps
 
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
@@ -124,33 +123,14 @@ def test_after_a_failure_everything_is_as_it_was(pair, monkeypatch, moment):
 
 @pytest.mark.parametrize("failure", [errno.EINVAL, errno.ENOSYS], ids=["file system", "kernel"])
 def test_where_names_cannot_be_exchanged_it_is_done_step_by_step(pair, monkeypatch, failure):
-    class Libc:
-        def renameat2(self, *args):
-            ctypes.set_errno(failure)
-            return -1
-
     staged, live = pair
     found = compare(staged, live)
-    right = ctypes.CDLL
-    monkeypatch.setattr(
-        _placement.ctypes, "CDLL", lambda name, use_errno=False: Mixed(Libc(), right(name, use_errno=use_errno))
-    )
+    monkeypatch.setattr(_placement, "renameat2", lambda *args: failure)
 
     place(staged, live, found)
 
     assert {path: facts[7] for path, facts in described(live).items()}[b"/d/changed"] == b"backup"
     assert described(staged)[b"/d/changed"][7] == b"live"
-
-
-class Mixed:
-    """A library that has one function of ours, and its own otherwise."""
-
-    def __init__(self, ours, own):
-        self._own = own
-        self.renameat2 = ours.renameat2
-
-    def __getattr__(self, name):
-        return getattr(self._own, name)
 
 
 def test_a_name_that_came_meanwhile_is_not_replaced(pair):

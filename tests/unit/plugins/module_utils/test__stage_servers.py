@@ -7,9 +7,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _stage_servers
+from ansible_collections.crm.continuity.plugins.module_utils._database_options import access
 from ansible_collections.crm.continuity.plugins.module_utils._errors import DatabaseError
 from ansible_collections.crm.continuity.plugins.module_utils._restore_record import StagedDatabase
-from ansible_collections.crm.continuity.plugins.module_utils._stage_servers import Access, Servers, access, locate
+from ansible_collections.crm.continuity.plugins.module_utils._stage_servers import Access, Servers, locate
 from ansible_collections.crm.continuity.tests.unit.fakes import FakeEngine, container
 from ansible_collections.crm.continuity.tests.unit.restore_fakes import OWN, FakeServer, Location
 
