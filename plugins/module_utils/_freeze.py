@@ -264,7 +264,7 @@ def wait_healthy(
             if health != "healthy":
                 seconds = clock() - begun
                 remarks.append(
-                    f"Service {target.service} was healthy before the backup and is {health} {seconds:.0f} s after it."
+                    f"Service {target.service} was healthy before it stood still and is {health} {seconds:.0f} s after."
                 )
         if not remarks or clock() - begun >= limit:
             return remarks

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 from ._backup_store import LATEST, Store
 from ._errors import StackError
+from ._restore_preflight_artifacts import check as check_artifacts
 from ._restore_preflight_compose import (
     POLICIES,
     Composed,
@@ -43,7 +44,7 @@ from ._stack import Request as StackRequest
 from ._stack_find import find_one
 from ._stack_info import MASK
 from ._tree import scan
-from ._volume_directory import LOCAL, data_directory
+from ._volume_directory import LOCAL, data_directory, no_exchange
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -131,10 +132,13 @@ def check(
     pinned = _pinned(scene)
     findings = settled(
         [
+            *check_artifacts(original, backup.path),
             *_compose_files(scene),
             *collisions(manifest, original, request.target, lambda entry: _exists(engine, entry)),
             *_other_drivers(manifest, volumes),
+            *_mounted_when_used(volumes),
             *_masked(volumes),
+            *_sessions(manifest),
             *_strangers(scene, volumes),
             *_space(scene, volumes),
             *_databases(scene),
@@ -164,6 +168,7 @@ def check(
         "pins": pins(scene.compared),
         "pins_file": pinned,
         "session_default": "reset" if scene.clone else "keep",
+        "sessions_covered": all(state["covered"] for state in manifest.session),
         "occupied": [*_filled(volumes), *_live(scene), *_elsewhere(databases)],
         "problems": messages(findings, REFUSE),
         "remarks": messages(findings, WARN),
@@ -266,7 +271,7 @@ def _volume(scene: Scene, entry: Mapping[str, t.Any]) -> dict[str, t.Any]:
     artifact = manifest.find("archive", entry["name"])
     deletions = manifest.find("deletions", entry["name"])
     there = _exists(engine, entry)
-    by_path = there and not _has_other_driver(entry)
+    by_path = there and not _has_other_driver(entry) and no_exchange(entry["source"], entry["options"]) is None
     files = scan(data_directory(engine, entry["kind"], entry["source"])).files if by_path else 0
     return {
         "name": entry["name"],
@@ -398,6 +403,31 @@ def _other_drivers(manifest: Manifest, volumes: list[dict[str, t.Any]]) -> list[
         )
         for volume in volumes
         if volume["archive"] and volume["name"] in others
+    ]
+
+
+def _mounted_when_used(volumes: list[dict[str, t.Any]]) -> list[Finding]:
+    return [
+        Finding("volume_driver", REFUSE, volume["name"], f"{refusal} The RESTORE.md of the backup has the commands.")
+        for volume in volumes
+        if volume["archive"]
+        for refusal in [no_exchange(volume["source"], volume["options"])]
+        if refusal is not None
+    ]
+
+
+def _sessions(manifest: Manifest) -> list[Finding]:
+    return [
+        Finding(
+            "session_state",
+            WARN,
+            state["place"],
+            f"The backup does not hold {state['where']} ({state['holds']} of {state['profile']}): what is there now "
+            "stays, and numbers whose keys are lost have to be paired again. The validation does not ask for connected "
+            "sessions.",
+        )
+        for state in manifest.session
+        if not state["covered"]
     ]
 
 

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 REFUSE, WARN, OK = "refuse", "warn", "ok"
 # What a check is about. Those of FIRM stay refusals whatever is allowed: going on could only fail, or would overwrite
 # what belongs to someone else.
-FIRM = ("compose_files", "shared_data", "volume_driver", "volume_secret")
+FIRM = ("artifacts", "compose_files", "shared_data", "volume_driver", "volume_secret")
 CHECKS = (
     "collation",
     "compose",
@@ -35,6 +35,7 @@ CHECKS = (
     "same_image",
     "schema_version",
     "secrets",
+    "session_state",
     "sessions",
     "space",
     "volume_in_use",

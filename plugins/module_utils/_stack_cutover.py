@@ -54,7 +54,8 @@ KEEP_HOURS = 72.0
 class Request:
     """The task parameters, after Ansible has checked their types.
 
-    Without ``id`` the newest restore that can become ``state`` is meant. ``keep_hours`` is how long what was live
+    Without ``id`` the newest restore that was ever live is meant, to go live the newest of all, and to give up all of
+    them. ``keep_hours`` is how long what was live
     before is kept; ``timeout`` and ``health_timeout`` are seconds.
     """
 
@@ -124,6 +125,8 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
     known = records(request.directory, request.stack)
     if request.state == EXPIRED:
         return Plan(request, tuple(record for record in known if _expired(record)))
+    if request.state == COMMITTED and request.id is None:
+        return Plan(request, tuple(record for record in known if record.phase in FROM[COMMITTED]))
     record = _chosen(request, known)
     if record is None or request.state == COMMITTED:
         return Plan(request, () if record is None else (record,))
@@ -178,10 +181,11 @@ def _chosen(request: Request, known: Sequence[Record]) -> Record | None:
                 stack=request.stack,
             )
         return found
+    # The newest decides: a second run must not go back one more step.
+    newest = [record for record in known if record in fitting or record.phase == request.state][-1:]
+    if newest and newest[0].phase == request.state:
+        return None
     if not fitting:
-        # What is wanted is so already, or there is nothing that it could be wanted of.
-        if request.state == COMMITTED or any(record.phase == request.state for record in known):
-            return None
         raise StackError(
             f"Stack {request.stack} has no restore that could become {request.state}. "
             f"{_list(known) or 'Nothing was restored here, or what was kept has been given up.'}",

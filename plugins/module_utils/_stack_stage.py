@@ -30,7 +30,7 @@ from ._stack_thaw import recover
 from ._stage_database import stage
 from ._stage_servers import Access, Servers, locate
 from ._staging import copy_attributes, sync
-from ._volume_directory import data_directory, has_quota, mounts_below
+from ._volume_directory import data_directory, has_quota, mounts_below, no_exchange
 from ._volume_import import unpack
 
 if t.TYPE_CHECKING:
@@ -225,7 +225,11 @@ def _is_empty(directory: str) -> bool:
 
 def _directory(engine: Engine, entry: Mapping[str, t.Any]) -> str | None:
     """Return the live directory of a volume, None for one that has to be created."""
-    if entry["kind"] == "volume" and engine.volume(entry["source"]) is None:
+    known = engine.volume(entry["source"]) if entry["kind"] == "volume" else None
+    refusal = no_exchange(entry["source"], known.options if known else entry["options"])
+    if refusal is not None:
+        raise StackError(refusal, volume=entry["name"])
+    if entry["kind"] == "volume" and known is None:
         return None
     if entry["kind"] != "volume" and not os.path.isdir(entry["source"]):
         return None

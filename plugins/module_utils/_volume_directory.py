@@ -16,6 +16,8 @@ import typing as t
 from ._errors import EngineError, StackError
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._engine import Container, Engine, Volume
 
 # The one driver whose volumes are directories of this host.
@@ -34,10 +36,10 @@ def volume_directory(volume: Volume) -> str:
             volume=volume.name,
         )
     directory = volume.mountpoint
-    if _is_bind(volume):
+    if _is_bind(volume.options):
         # The engine mounts it at the mountpoint only while a container runs; the data are here all the time.
         directory = os.path.realpath(volume.options["device"])
-    elif (volume.options.get("type") or volume.options.get("device")) and not is_mount_point(directory):
+    elif _is_mounted_when_used(volume.options) and not is_mount_point(directory):
         raise EngineError(
             f"Volume {volume.name} is of type {volume.options.get('type', 'device')} "
             f"({volume.options.get('device', '')}) and mounted only while a container uses it; at this moment it is "
@@ -77,7 +79,18 @@ def data_directory(engine: Engine, kind: str, source: str) -> str:
 
 def has_quota(volume: Volume) -> bool:
     """Return whether the engine limits the size of a volume, by a property of its very directory."""
-    return "size" in volume.options and not _is_bind(volume)
+    return "size" in volume.options and not _is_bind(volume.options)
+
+
+def no_exchange(name: str, options: Mapping[str, str]) -> str | None:
+    """Return why the content of a volume can't be exchanged while nobody uses it; None where it can."""
+    if not _is_mounted_when_used(options):
+        return None
+    return (
+        f"Volume {name} is of type {options.get('type', 'device')} ({options.get('device', '')}): "
+        "the engine unmounts it as soon as no container uses it, so its content cannot be exchanged while the stack is "
+        "stopped. Mount it on the host (/etc/fstab) and let the volume bind that directory (type: none, o: bind)."
+    )
 
 
 def refuse_users(engine: Engine, target: str, volume: str, directory: str) -> None:
@@ -121,8 +134,12 @@ def is_inside(path: str, directory: str) -> bool:
     return os.path.commonpath([inner, outer]) == outer
 
 
-def _is_bind(volume: Volume) -> bool:
-    return "bind" in re.split("[, ]", volume.options.get("o", "")) and bool(volume.options.get("device"))
+def _is_mounted_when_used(options: Mapping[str, str]) -> bool:
+    return bool(options.get("type") or options.get("device")) and not _is_bind(options)
+
+
+def _is_bind(options: Mapping[str, str]) -> bool:
+    return "bind" in re.split("[, ]", options.get("o", "")) and bool(options.get("device"))
 
 
 def _uses(container: Container, volume: str, directory: str) -> bool:

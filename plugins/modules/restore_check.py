@@ -250,6 +250,11 @@ pins_file:
     - Null unless O(images=pin) and there are pins.
   returned: success
   type: str
+sessions_covered:
+  description: Whether the backup holds all of the WhatsApp sessions, so that they can connect again.
+  returned: success
+  type: bool
+  sample: true
 session_default:
   description: V(reset) for a copy under another name, which must not use the same WhatsApp sessions; V(keep) otherwise.
   returned: success

@@ -42,13 +42,17 @@ options:
     description:
       - V(live) exchanges what is staged for what is live.
       - V(reverted) brings back what was live before.
-      - V(committed) removes what is kept, for good, also what was staged and has never been live.
+      - V(committed) removes what is kept, for good, also what was staged and has never been live; of all restores of
+        the stack, unless O(id) names one.
       - V(expired) does so for every restore of the stack whose time is over.
     type: str
     choices: [live, reverted, committed, expired]
     required: true
   id:
-    description: ID of the restore. The newest one that can become O(state) when left out.
+    description:
+      - ID of the restore.
+      - When left out, V(reverted) means the newest one that was ever live, and V(live) the newest of all. Once that is
+        so, there is nothing to do, whatever older ones there are.
     type: str
   keep_hours:
     description: How long what is not live any more is kept, in hours.

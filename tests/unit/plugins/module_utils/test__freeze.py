@@ -508,7 +508,7 @@ def test_one_that_stays_unhealthy_is_a_remark_after_the_limit():
     engine = chain(500)
     engine.start("db")
 
-    assert healthy_after(engine, 30) == ["Service db was healthy before the backup and is starting 30 s after it."]
+    assert healthy_after(engine, 30) == ["Service db was healthy before it stood still and is starting 30 s after."]
     assert 30 <= engine.now < 31
 
 
@@ -517,7 +517,7 @@ def test_a_remark_says_how_it_is(change, word):
     engine = chain(0)
     engine.by_id["db"] = replace(engine.by_id["db"], **change)
 
-    assert healthy_after(engine, 0) == [f"Service db was healthy before the backup and is {word} 0 s after it."]
+    assert healthy_after(engine, 0) == [f"Service db was healthy before it stood still and is {word} 0 s after."]
 
 
 def test_one_that_is_gone_is_a_remark():

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,11 @@ def put(root, wanted):
     encoded = encode(wanted)
     (directory / NAME).write_bytes(encoded)
     (directory / SUMS).write_bytes(sums(wanted, encoded))
+    for one in wanted.artifacts:
+        path = directory / one.path
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.truncate(path, one.size)
 
 
 LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage", sha256="1" * 64)
@@ -400,14 +406,14 @@ def test_a_volume_whose_secret_is_not_known_has_to_be_there(tmp_path):
     nas = {**entry, "options": {"type": "cifs", "o": "addr=nas,password=***"}}
     put(tmp_path, manifest(source=source(volumes=[nas])))
 
-    (problem,) = look(Request(str(tmp_path)), FakeEngine())["problems"]
+    _unmounted, problem = look(Request(str(tmp_path)), FakeEngine())["problems"]
 
     assert problem.startswith("Volume crm_storage was mounted with a secret")
 
 
 def test_a_volume_without_secrets_is_created(tmp_path):
     (entry,) = source()["volumes"]
-    put(tmp_path, manifest(source=source(volumes=[{**entry, "options": {"type": "nfs", "o": "addr=nas"}}])))
+    put(tmp_path, manifest(source=source(volumes=[{**entry, "options": {"size": "1G"}}])))
 
     assert look(Request(str(tmp_path)), FakeEngine())["problems"] == []
 
@@ -422,6 +428,49 @@ def test_a_volume_of_another_driver_is_a_problem_with_a_remedy(tmp_path, exists)
 
     assert problem.startswith("Volume crm_storage uses the driver rclone")
     assert "RESTORE.md" in problem
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("options", [{"type": "nfs", "o": "addr=10.0.0.9", "device": ":/crm"}, {"device": "/dev/vdb"}])
+def test_a_volume_that_the_engine_unmounts_is_a_problem_before_anything_stops(tmp_path, exists, options):
+    (entry,) = source()["volumes"]
+    put(tmp_path, manifest(source=source(volumes=[{**entry, "options": options}])))
+    engine = FakeEngine(volumes=[volume("crm_storage", options=options)] if exists else [])
+
+    (problem,) = look(Request(str(tmp_path)), engine)["problems"]
+
+    assert problem.startswith("Volume crm_storage is of type ")
+    assert "(type: none, o: bind)" in problem
+
+
+def lose(path):
+    path.unlink()
+
+
+def shorten(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def link_elsewhere(path):
+    path.rename(path.parent.parent / "elsewhere")
+    path.symlink_to("../elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lose, "is missing"),
+        (shorten, r"is damaged: it has \d+ bytes, and \d+ are expected"),
+        (link_elsewhere, "is not a regular file"),
+    ],
+)
+def test_an_artifact_that_cannot_be_right_is_a_problem_that_nothing_allows(host, harm, words):
+    path = Path(host.taken.backup.path, "volumes/crm_storage.tar.zst")
+    harm(path)
+
+    (problem,) = checked(host, allow=("artifacts",))["problems"]
+
+    assert re.search(f"{path} {words}. Copy it here from another copy of the backup", problem)
 
 
 # What is asked before it starts
@@ -599,4 +648,19 @@ def test_in_place_the_sessions_are_kept(host):
     found = checked(host, target=Target("crm"))
 
     assert found["session_default"] == "keep"
+    assert found["sessions_covered"]
     assert found["problems"] == []
+
+
+def test_a_part_of_the_sessions_that_the_backup_lacks_is_told_before(tmp_path):
+    state = {"profile": "evolution", "rule": "redis", "holds": "signal keys", "place": "redis", "where": "Redis of crm"}
+    covered = {**state, "place": "database", "where": "PostgreSQL", "covered": True, "how": ""}
+    put(tmp_path, manifest(session=(covered, {**state, "covered": False, "how": "add its volume"})))
+
+    found = look(Request(str(tmp_path)), FakeEngine())
+
+    assert not found["sessions_covered"]
+    (remark,) = [words for words in found["remarks"] if "session" in words]
+    assert remark.startswith(
+        "The backup does not hold Redis of crm (signal keys of evolution): what is there now stays"
+    )

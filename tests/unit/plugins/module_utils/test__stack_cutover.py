@@ -231,6 +231,36 @@ def test_restores_are_undone_in_the_opposite_order(host):
     assert host.state == BEFORE
 
 
+def test_the_newest_decides_so_that_a_second_run_does_not_go_on(host):
+    cut(host, "live")
+    host.server.databases["chatwoot__crm_staged_2"] = 300
+    host.put(LATER, "2", 300)
+    cut(host, "live")
+    cut(host, "reverted")
+
+    assert cut(host, "reverted")[1].records == ()
+    assert host.state == AFTER
+    assert host.phases == {ID: "live", LATER: "reverted"}
+
+    assert [record.id for record in cut(host, "live")[1].records] == [LATER]
+    assert cut(host, "live")[1].records == ()
+    assert host.phases == {ID: "live", LATER: "live"}
+
+
+def test_all_of_several_are_given_up_unless_one_is_named(host):
+    cut(host, "live")
+    for number, later in enumerate((LATER, LATER.replace("21T", "22T")), 2):
+        host.server.databases[f"chatwoot__crm_staged_{number}"] = 100 * (number + 1)
+        host.put(later, str(number), 100 * (number + 1))
+        cut(host, "live")
+
+    assert [record.id for record in cut(host, "committed", id=LATER)[1].records] == [LATER]
+    assert len(cut(host, "committed")[1].records) == 2
+    assert cut(host, "committed")[1].records == ()
+    assert host.phases == {}
+    assert [name for name in host.server.databases if "__" in name] == []
+
+
 @pytest.mark.parametrize(
     ("state", "id_", "words"),
     [

@@ -11,7 +11,12 @@ import subprocess
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _exchange, _stack_stage
-from ansible_collections.crm.continuity.plugins.module_utils._errors import ArchiveError, DatabaseError, StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._errors import (
+    ArchiveError,
+    DatabaseError,
+    StackError,
+    StoreError,
+)
 from ansible_collections.crm.continuity.plugins.module_utils._restore_record import records
 from ansible_collections.crm.continuity.plugins.module_utils._stack_stage import Request, plan, take
 from ansible_collections.crm.continuity.tests.unit.archives import described
@@ -74,6 +79,15 @@ class Place:
 @pytest.fixture
 def place(tmp_path, restores):
     return Place(tmp_path, restores)
+
+
+def test_a_volume_that_the_engine_unmounts_is_refused(place):
+    nas = {"kind": "volume", "source": "crm_storage", "options": {"type": "nfs", "device": ":/crm"}}
+
+    with pytest.raises(StackError, match=r"Volume crm_storage is of type nfs \(:/crm\): the engine unmounts it"):
+        place.stage(place.volume(**nas))
+
+    assert place.records == []
 
 
 def test_what_is_staged_waits_beside_what_is_live(place):
