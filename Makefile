@@ -78,7 +78,7 @@ docs-lint: link
 
 units: setup ## Run the unit tests, without Docker and without PostgreSQL
 	$(call say,units)
-	$(Q)pytest --quiet
+	$(Q)pytest --quiet --numprocesses auto
 
 sanity: setup ## Run ansible-test sanity
 	$(call say,sanity)

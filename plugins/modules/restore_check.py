@@ -95,6 +95,7 @@ options:
       - same_image
       - schema_version
       - secrets
+      - session_state
       - sessions
       - space
       - volume_in_use
