@@ -33,10 +33,17 @@ LIMIT = 120
 
 def frozen() -> dict[str, Path]:
     """Return the switches of the control groups that stand still, by directory."""
-    switches = [path for pattern in SWITCHES for path in Path("/sys/fs/cgroup").glob(pattern)]
-    return {
-        str(path.parent): path for path in switches if path.read_text(encoding="ascii").strip() != THAWED[path.name]
-    }
+    switches = {str(path.parent): path for pattern in SWITCHES for path in Path("/sys/fs/cgroup").glob(pattern)}
+    return {directory: path for directory, path in switches.items() if is_frozen(path)}
+
+
+def is_frozen(switch: Path) -> bool:
+    """Return whether a control group stands still."""
+    try:
+        return switch.read_text(encoding="ascii").strip() != THAWED[switch.name]
+    except OSError:
+        # The container is gone since: nothing of it stands still.
+        return False
 
 
 def journals() -> list[str]:
@@ -88,7 +95,6 @@ def strike(killed: list[str], halted: list[str]) -> None:
     journal = json.loads(path.read_bytes())
     expected = {entry["cgroup"] for entry in journal["entries"] if entry["method"] == "cgroup"}
     owner = journal["owner_pid"]
-    # It starts after the journal was written.
     while (watchdog := watchdog_of(owner)) is None or not expected <= frozen().keys():
         if time.monotonic() > deadline or not path.exists():
             sys.exit("The backup has not frozen everything.")
