@@ -27,6 +27,7 @@ COMPARE = ROOT / "tests" / "standins" / "seed" / "compare.py"
 # The profile of Ticketz gives this function a search path, without which its index could not be built again.
 REPAIRED = "functions › public.immutable_unaccent(text): was "  # noqa: RUF001 - compare.py writes it so
 
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 KEPT = re.compile(r"databases › \S+__crm_(?:staged|previous)_\d+: ")  # noqa: RUF001
 
 
@@ -42,7 +43,7 @@ class Evidence:
 
     def said(self, name: str) -> str:
         """Return all that a playbook printed, its lines joined as the eye joins them."""
-        return re.sub(r"\s+", " ", self.output(name))
+        return re.sub(r"\s+", " ", COLOURS.sub("", self.output(name)))
 
     def output(self, name: str) -> str:
         """Return what a playbook printed, word for word."""

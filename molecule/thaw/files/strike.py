@@ -29,6 +29,8 @@ SWITCHES = (
 )
 THAWED = {"freezer.state": "THAWED", "cgroup.freeze": "0"}
 LIMIT = 120
+# Seconds: how long the backup goes on between two looks, and how long it may sleep before it looks itself.
+STEP, SEEN = 0.002, 0.05
 
 
 def frozen() -> dict[str, Path]:
@@ -44,6 +46,15 @@ def is_frozen(switch: Path) -> bool:
     except OSError:
         # The container is gone since: nothing of it stands still.
         return False
+
+
+def stands(group: str) -> bool:
+    """Return whether all processes of a control group stand still; it may have been told to, and not be there yet."""
+    for name, word in (("freezer.state", "FROZEN"), ("cgroup.events", "frozen 1")):
+        path = Path(group, name)
+        if path.exists():
+            return word in path.read_text(encoding="ascii").splitlines()
+    return False
 
 
 def journals() -> list[str]:
@@ -84,6 +95,13 @@ def main() -> None:
     print(json.dumps({"frozen": sorted(frozen()), "journals": journals()}))
 
 
+def step(owner: int, seconds: float) -> None:
+    """Let a process go on for a moment, and hold it again."""
+    os.kill(owner, signal.SIGCONT)
+    time.sleep(seconds)
+    os.kill(owner, signal.SIGSTOP)
+
+
 def strike(killed: list[str], halted: list[str]) -> None:
     """Hit the backup in the moment in which everything stands still."""
     deadline = time.monotonic() + LIMIT
@@ -95,15 +113,23 @@ def strike(killed: list[str], halted: list[str]) -> None:
     journal = json.loads(path.read_bytes())
     expected = {entry["cgroup"] for entry in journal["entries"] if entry["method"] == "cgroup"}
     owner = journal["owner_pid"]
-    while (watchdog := watchdog_of(owner)) is None or not expected <= frozen().keys():
+    watchdog = watchdog_of(owner)
+    if watchdog is None:
+        sys.exit("The backup has no watchdog.")
+    # Step by step: however busy the host is, the moment is not missed.
+    step(owner, STEP)
+    while not all(map(stands, expected)):
         if time.monotonic() > deadline or not path.exists():
+            os.kill(owner, signal.SIGCONT)
             sys.exit("The backup has not frozen everything.")
-    # All at once: neither may see that the other one is gone.
-    os.kill(owner, signal.SIGSTOP)
+        step(owner, STEP)
+    time.sleep(SEEN)
+    step(owner, STEP)
     Path(__file__).with_name("owner").write_text(str(owner), encoding="ascii")
     if not expected <= frozen().keys():
         os.kill(owner, signal.SIGCONT)
         sys.exit("The backup was faster.")
+    # All at once: neither may see that the other one is gone.
     if "watchdog" in killed:
         os.kill(watchdog, signal.SIGKILL)
     if "owner" in killed:

@@ -41,7 +41,9 @@ FAILURES = (psycopg2.Error, redis.RedisError, OSError)
 
 def log(line: str) -> None:
     """Write one line to the container's log at once."""
-    print(line, flush=True)
+    # In one piece: lines of several threads must not run into each other.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def die(line: str) -> t.NoReturn:

@@ -8,7 +8,8 @@ A session is two things: the credentials ("creds") and the signal keys. Dependin
 in the database, in a Redis hash or in files, as in Evolution API 2.3 with its Baileys channel.
 
 No WhatsApp server is asked. Instead both halves carry a generation that grows with every message, like the
-ratchets of the real protocol: halves of different instants do not belong together, and the session is lost.
+ratchets of the real protocol: halves of different instants do not belong together, and the session is lost. Only the
+keys, which are written first, may be one message ahead.
 """
 
 from __future__ import annotations
@@ -85,8 +86,9 @@ class Sessions:
         marker = self._key(instance["id"], MARKER)
         if marker is None or self._count_keys(instance["id"]) < 2:
             return NO_KEYS
-        same = all(marker.get(part) == creds.get(part) for part in ("registrationId", "generation"))
-        return OPEN if same else MISMATCH
+        # An application that ends between its two writes leaves the keys one message ahead, and lives with that.
+        ahead = int(marker["generation"]) - int(creds["generation"])
+        return OPEN if marker["registrationId"] == creds["registrationId"] and ahead in (0, 1) else MISMATCH
 
     def pair(self, instance: Row, seed: int, keys: int) -> None:
         """Write a new session, as a phone that scans the QR code would make the application do."""
