@@ -16,11 +16,12 @@ import os
 import threading
 import typing as t
 
-from ._compression import decompress_stage, detect
+from ._compression import detect
 from ._errors import ArchiveError, ProcessError, StoreError
 from ._files import CHUNK, Written, file_sha256
 from ._process import Alongside, Pipeline
 from ._tar_gate import TooBigArchiveError, TruncatedArchiveError
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +31,18 @@ if t.TYPE_CHECKING:
 def plain(archive: str) -> Iterator[tuple[int, Alongside[Written]]]:
     """Yield a descriptor that reads the tar stream of an archive, and who hashes the archive meanwhile.
 
-    Raises ArchiveError when the archive can't be decompressed.
+    Raises ArchiveError when the archive can't be decrypted or decompressed.
     """
-    stage = decompress_stage(detect(archive), f"decompress {archive}")
+    stages = unpack_stages(archive, detect(archive), f"decompress {archive}")
     stopped = threading.Event()
     truncated = None
     failed_elsewhere = False
     with open(archive, "rb", buffering=0) as stream, Alongside(lambda: _hash(archive, stopped), lambda: None) as hasher:
         try:
-            if stage is None:
+            if not stages:
                 yield stream.fileno(), hasher
                 return
-            with Pipeline([stage], stdin=stream.fileno()) as decompressor:
+            with Pipeline(stages, stdin=stream.fileno()) as decompressor:
                 try:
                     yield decompressor.stdout.fileno(), hasher
                 except TruncatedArchiveError as exc:
@@ -52,7 +53,7 @@ def plain(archive: str) -> Iterator[tuple[int, Alongside[Written]]]:
                     raise
         except ProcessError as exc:
             stopped.set()
-            if failed_elsewhere or stage is None:
+            if failed_elsewhere or not stages:
                 raise
             raise ArchiveError(f"{archive} is damaged. {exc}", archive=archive) from exc
         except BaseException:

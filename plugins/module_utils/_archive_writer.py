@@ -4,8 +4,7 @@
 
 """Write one archive, in one part or in several that follow each other in time.
 
-    tar → gate → compressor → file
-                               ↑ hash
+    tar → gate → compressor → seal → file
 
 Each part is a run of tar and of the compressor; both kinds of compressed file may simply follow each other, and what
 they decompress to is one tar archive: only the last part ends it. The gate counts what really went into the archive,
@@ -17,45 +16,48 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
 import typing as t
 
 from ._compression import compress_stage
 from ._errors import ProcessError, StoreError
-from ._files import Following, Written, partial_file
-from ._process import Alongside, Pipeline, Stage
+from ._files import partial_file
+from ._process import Pipeline, Stage
 from ._tar_gate import BLOCK, Passage, Passed, Record, TruncatedArchiveError
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ._seal import Seal, Sealed
+
 END = bytes(2 * BLOCK)
 
 
 class ArchiveWriter:
-    """An archive in the making, in an open file; ``subject`` names what it holds in messages ("volume crm_storage")."""
+    """An archive in the making; ``seal`` leads into its file.
+
+    ``subject`` names what it holds in messages ("volume crm_storage").
+    """
 
     def __init__(
         self,
-        target: int,
+        seal: Seal,
         *,
         compression: str,
         level: int | None,
         subject: str,
         record: Callable[[Record], None] | None = None,
     ) -> None:
-        self._target = target
+        self._seal = seal
         self._compression = compression
         self._level = level
         self._subject = subject
         self._record = record
-        self._following = Following(target)
         self._passage = self._new_passage()
 
     @property
     def size(self) -> int:
         """How many bytes the file has so far."""
-        return os.fstat(self._target).st_size
+        return self._seal.size
 
     def part(self, stage: Stage, *, names: int | None = None, last: bool = False) -> tuple[int, str]:
         """Append what tar writes, and return its exit code and its words; ``names`` is its standard input.
@@ -83,9 +85,7 @@ class ArchiveWriter:
 
     def restart(self) -> None:
         """Throw away what was written."""
-        os.lseek(self._target, 0, os.SEEK_SET)
-        os.ftruncate(self._target, 0)
-        self._following.restart()
+        self._seal.restart()
         self._passage = self._new_passage()
 
     def holds(self, path: bytes) -> int:
@@ -100,9 +100,9 @@ class ArchiveWriter:
         """Return what the archive holds so far."""
         return self._passage.passed()
 
-    def written(self) -> Written:
-        """Return size and checksum of the file so far."""
-        return self._following.written()
+    def written(self) -> Sealed:
+        """Return size and checksums of the file, which ends with this."""
+        return self._seal.written()
 
     def _new_passage(self) -> Passage:
         # What the volume holds is archived, devices too; whether they may be restored is asked on import.
@@ -110,14 +110,13 @@ class ArchiveWriter:
 
     @contextlib.contextmanager
     def _compressor(self) -> Iterator[int]:
-        """Yield a descriptor to write to; what is written there arrives in the file, compressed and hashed."""
+        """Yield a descriptor to write to; what is written there arrives in the file, compressed."""
         stage = compress_stage(self._compression, f"compress the archive of {self._subject}", self._level)
-        ended = threading.Event()
-        with Alongside(lambda: self._following.until(ended), ended.set):
+        with self._seal.feed() as sink:
             if stage is None:
-                yield self._target
+                yield sink
             else:
-                with Pipeline([stage], stdout=self._target) as compressor:
+                with Pipeline([stage], stdout=sink) as compressor:
                     yield compressor.stdin.fileno()
 
 

@@ -23,6 +23,7 @@ from ._backup_adopt_parts import (
     check_rows,
     dump_name,
     look_at_archive,
+    refuse_encrypted,
     survey_custom,
     write_dump,
     write_volume,
@@ -36,6 +37,7 @@ from ._dump_file import PLAIN, compression_of, format_of, survey_script
 from ._errors import StackError, StoreError
 from ._files import file_sha256
 from ._publication import publish
+from ._signature import usable_key
 from ._stack_backup import server_name
 from ._stack_info import locate
 from ._tree import remove_tree
@@ -51,6 +53,7 @@ if t.TYPE_CHECKING:
     from ._manifest import Manifest
     from ._plain_dump import Surveyed
     from ._profile import Profile
+    from ._signature import Signer
     from ._stack import Request as StackRequest
     from ._stack import Stack, StackDatabase
 
@@ -63,7 +66,7 @@ class Request:
     """The task parameters, after Ansible has checked their types.
 
     ``volumes`` and ``databases`` say what a file holds whose name does not; without a ``stack``, the only one that
-    may be meant is found.
+    may be meant is found. Without a ``signing_key`` that of the host signs, where it has one.
     """
 
     root: str
@@ -73,6 +76,7 @@ class Request:
     date: str = ""
     volumes: Mapping[str, str] = field(default_factory=dict)
     databases: Mapping[str, str] = field(default_factory=dict)
+    signing_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class Plan:
     id: str
     path: str
     unpacked: int = 0
+    signer: Signer | None = None
 
     @property
     def artifacts(self) -> list[str]:
@@ -121,6 +126,7 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
     inputs = choose(request.paths, request.date, request.volumes, request.databases)
     stack = adopter(engine, profiles, request.stack, inputs, request.volumes)
     check_tools(REPACKED, None)
+    signer = usable_key(request.signing_key)
     parts = _ticketz(inputs, stack) if inputs.kind == TICKETZ else _loose(inputs, request, stack, engine)
     origin = origin_of(inputs, (*parts.volumes, *parts.dumps))
     store = Store(request.root)
@@ -141,6 +147,7 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
         id=id_,
         path=before.path if before else os.path.join(store.stack_directory(stack.name), id_),
         unpacked=parts.unpacked,
+        signer=signer,
     )
 
 
@@ -161,7 +168,7 @@ def apply(wanted: Plan, engine: Engine) -> tuple[Backup, Manifest]:
                     stack.enter_context(unpacked(archive, place, wanted.dumps[0].read))
                 artifacts = [write_volume(part, partial, place) for part in wanted.volumes]
                 artifacts += [write_dump(part, partial, place) for part in wanted.dumps]
-            return publish(partial, manifest_of(wanted, engine, partial.id, artifacts))
+            return publish(partial, manifest_of(wanted, engine, partial.id, artifacts), wanted.signer)
         except OSError as exc:
             raise unwritable(partial.path, exc) from exc
 
@@ -197,6 +204,7 @@ def _refuse_twice(named: list[tuple[str, str]]) -> None:
 
 def _dump(entry: Input, request: Request, stack: Stack, engine: Engine) -> DumpPart:
     read = file_sha256(entry.path)
+    refuse_encrypted(entry.path)
     compression = compression_of(entry.path)
     format_ = format_of(entry.path, compression)
     surveyed = survey_script(entry.path, compression) if format_ == PLAIN else None

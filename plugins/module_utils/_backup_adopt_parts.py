@@ -20,6 +20,7 @@ from ._capture_volumes import archive_name
 from ._compression import compress_stage, detect, suffix
 from ._database import connect
 from ._dump_file import CUSTOM, examine, survey_rows
+from ._encryption import detect as encryption_of
 from ._errors import ArchiveError, StoreError
 from ._files import file_sha256, partial_file, read_chunks, write_hashed
 from ._manifest import Artifact
@@ -72,6 +73,7 @@ class DumpPart:
 
 def look_at_archive(path: str, data: Data) -> VolumePart:
     """Read an archive of a volume to its end; raise ArchiveError for one that is damaged or hostile."""
+    refuse_encrypted(path)
     compression = detect(path)
     with judged(path, None, None, None), plain(path) as (source, reader):
         # What the volume holds is kept, devices too; whether they may be restored is asked on import.
@@ -87,6 +89,12 @@ def look_at_archive(path: str, data: Data) -> VolumePart:
         "deleted": 0,
     }
     return VolumePart(data, path, reader.result, compression, facts)
+
+
+def refuse_encrypted(path: str) -> None:
+    """Raise StoreError for a file that is encrypted: what is adopted is read, and kept as it is."""
+    if encryption_of(path) != "none":
+        raise StoreError(f"{path} is encrypted. Decrypt it first, and adopt what you get.", path=path)
 
 
 def survey_custom(path: str, compression: str, location: Location, database: str) -> Surveyed:

@@ -17,10 +17,12 @@ import re
 import typing as t
 from dataclasses import asdict, dataclass
 
+from ._backup_proof import prove_manifest
 from ._backup_store import LATEST, Store, locked_on_host
-from ._compression import decompress_stage
+from ._compression import SUFFIXES as COMPRESSED
 from ._database import connect
 from ._dump_table import find_table
+from ._encryption import SUFFIXES, held, prove
 from ._errors import StackError, StoreError
 from ._extract_database import look_at, make, remove
 from ._extract_files import Target, extract, live_target, look, source_of
@@ -28,6 +30,8 @@ from ._extract_table import plan_live, restore_live, write_table
 from ._files import file_sha256, partial_file, read_chunks, write_hashed
 from ._process import Pipeline
 from ._profile import Repair
+from ._signature import NO_SIGNERS, Signers
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,6 +66,7 @@ class Request:
     replace: bool = False
     form: str = "csv"
     allow_devices: bool = False
+    signers: Signers = NO_SIGNERS
 
 
 class Plan(t.Protocol):
@@ -77,7 +82,7 @@ def plan(request: Request, engine: Callable[[], Engine], locate: Locate) -> Plan
     ``engine`` and ``locate`` are called only where something lives on the host or needs a database server.
     """
     backup = Store(request.root).backup(request.stack, request.id)
-    manifest = backup.manifest()
+    manifest, _proof = prove_manifest(backup, request.signers)
     if request.volume is not None:
         return _plan_files(request, backup, manifest, request.volume, engine)
     artifact = _artifact(manifest, "dump", request.database or "")
@@ -130,6 +135,7 @@ def _verify(path: str, artifact: Artifact) -> None:
             "Use another backup.",
             path=path,
         )
+    prove(path, held())
 
 
 def _plan_files(
@@ -169,15 +175,17 @@ class _DumpPlan:
     replace: bool
 
     def carry_out(self, *, act: bool) -> dict[str, t.Any]:
-        name = os.path.basename(self.artifact.path).removesuffix(".zst").removesuffix(".gz")
+        name = os.path.basename(self.artifact.path)
+        for ending in (*SUFFIXES.values(), *COMPRESSED.values()):
+            name = name.removesuffix(ending)
 
         def write(path: str) -> None:
-            unpack = decompress_stage(self.artifact.compression, f"unpack {self.path}")
+            unpack = unpack_stages(self.path, self.artifact.compression)
             with open(self.path, "rb") as stream, partial_file(path) as descriptor:
-                if unpack is None:
+                if not unpack:
                     write_hashed(descriptor, read_chunks(stream))
                     return
-                with Pipeline([unpack], stdin=stream.fileno()) as pipeline:
+                with Pipeline(unpack, stdin=stream.fileno()) as pipeline:
                     write_hashed(descriptor, read_chunks(pipeline.stdout))
 
         return _put_file(os.path.join(self.to, name), write, replace=self.replace, act=act)

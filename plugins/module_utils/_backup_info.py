@@ -13,7 +13,9 @@ import typing as t
 from dataclasses import asdict, dataclass
 
 from ._archive_contents import contents
+from ._audit import AuditLog
 from ._backup_store import LATEST, Store
+from ._catalogue import Catalogue
 from ._errors import ArchiveError, StoreError
 from ._extract_files import source_of
 
@@ -56,7 +58,23 @@ def describe(request: Request) -> list[dict[str, t.Any]]:
             chosen += [backup for backup in backups if request.id in (None, backup.id)]
     if not chosen and request.id not in (None, LATEST):
         _refuse(store, request)
-    return [_describe(backup, request) for backup in chosen]
+    catalogue = _catalogue(request.root)
+    return [{**_describe(backup, request), "standing": _standing(backup, catalogue)} for backup in chosen]
+
+
+def _catalogue(root: str) -> Catalogue | None:
+    try:
+        return Catalogue(AuditLog(root))
+    except StoreError:
+        # The backups are there all the same.
+        return None
+
+
+def _standing(backup: Backup, catalogue: Catalogue | None) -> dict[str, t.Any] | None:
+    if catalogue is None:
+        return None
+    standing = catalogue.entry(backup).standing
+    return {"word": standing.word, **asdict(standing)}
 
 
 def _refuse(store: Store, request: Request) -> None:

@@ -14,6 +14,8 @@ import typing as t
 
 from ._backup_store import Store, existing_parent
 from ._compression import compress_stage
+from ._encryption import NO_ENCRYPTION
+from ._encryption import check as check_encryption
 from ._errors import EngineError, StackError, StoreError
 from ._stack_kept import kept_files, kept_redis
 from ._tar import create_stage
@@ -22,6 +24,7 @@ from ._volume_directory import data_directory
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._encryption import Encryption
     from ._engine import Engine
     from ._stack import Stack
 
@@ -62,10 +65,21 @@ def check_coverage(stack: Stack, require_session: bool) -> None:
         )
 
 
-def check_tools(compression: str, level: int | None) -> None:
-    """Refuse a level that the compression does not have, and a host that lacks tar or the compressor."""
+def check_tools(compression: str, level: int | None, encryption: Encryption = NO_ENCRYPTION) -> None:
+    """Refuse a level that the compression does not have, keys that do not encrypt, and a host that lacks a program."""
     compress_stage(compression, "compress", level)
+    check_encryption(encryption)
     create_stage("/", "archive")
+
+
+def unencrypted(encryption: Encryption) -> list[str]:
+    """Return a remark where everything lies open in the backup."""
+    if encryption.enabled:
+        return []
+    return [
+        "The backup is not encrypted: it holds the passwords and keys of the configuration and all data, readable for "
+        "whoever can read the files. Set crm_encryption."
+    ]
 
 
 def uncovered(stack: Stack) -> list[str]:

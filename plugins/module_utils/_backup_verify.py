@@ -2,69 +2,124 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check a backup against its manifest by reading it back.
+"""Check backups by reading them back: against their manifests, their signatures and the audit log.
 
-Standard library only. Private to this collection.
+Each verdict becomes a line of the audit log. Standard library only. Private to this collection.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import os
-import stat
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from ._artifact_check import belonging, check, look
+from ._audit import AuditLog
+from ._audit_chain import FAILED, OK
+from ._backup_proof import misplaced, told
 from ._backup_store import LATEST, Store
-from ._compression import decompress_stage
-from ._deletions import opened
-from ._dump_file import MAGIC, PLAIN, survey_script
-from ._errors import ArchiveError, ContinuityError, StoreError
-from ._files import file_sha256, read_chunks
-from ._manifest import NAME, SUMS
-from ._process import Pipeline, Stage
-from ._tar_gate import check as check_archive
+from ._errors import StoreError
+from ._manifest import NAME, SIGNATURE, SUMS, read_with_sums
+from ._signature import NO_SIGNERS, UNSIGNED, Proof, Signers, prove
 
 if t.TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from ._audit_chain import Event
     from ._backup_store import Backup
     from ._manifest import Artifact, Manifest
 
 ALL = "all"
-LEVELS = ("quick", "full")
-# What every manifest says of an archive; the other facts were not always written.
-ALWAYS = ("files", "directories")
-WORDS = {"others": "other entries", "superseded": "superseded names", "deleted": "deleted names"}
+QUICK, FULL, SAMPLE = "quick", "full", "sample"
+LEVELS = (QUICK, FULL, SAMPLE)
+# Of the bytes of a backup, in percent.
+SHARE = 10
+# With which a backup of this root became what it is.
+ORIGINS = ("backup", "adopt", "transfer", "rekey")
+# Of one backup, in the audit log.
+MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which backups to verify: of one stack or all; one ID, the latest, or all; and how thoroughly."""
+    """Which backups to verify: of one stack or all; one ID, the latest, or all; and how thoroughly.
+
+    ``share`` is how many percent of each a SAMPLE reads. ``record`` says whether the audit log gets to know it.
+    """
 
     root: str
     stack: str | None = None
     id: str = LATEST
-    level: str = "full"
+    level: str = FULL
+    share: int = SHARE
+    signers: Signers = NO_SIGNERS
+    record: bool = True
+    actor: Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of one backup; ``bytes`` were read."""
+    """What was found of one backup; ``bytes`` were read. ``opened`` artifacts were looked into, ``sealed`` ones not.
+
+    ``until`` is where the next sample goes on, ``manifest_sha256`` what was verified.
+    """
 
     stack: str
     id: str
     path: str
-    artifacts: int
-    bytes: int
     problems: tuple[str, ...]
+    artifacts: int = 0
+    bytes: int = 0
+    opened: int = 0
+    sealed: int = 0
+    proof: Proof = field(default_factory=lambda: Proof(UNSIGNED))
+    remarks: tuple[str, ...] = ()
+    until: str | None = None
+    manifest_sha256: str | None = None
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
 
-def verify(request: Request) -> list[Verdict]:
-    """Return a verdict on every backup that was asked for. Raises StoreError when there is none."""
+@dataclass(frozen=True)
+class Report:
+    """All verdicts, and what is wrong with the audit log itself; ``audit`` is the line that it got last."""
+
+    verdicts: tuple[Verdict, ...]
+    log_problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    audit: Event | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.log_problems and all(verdict.ok for verdict in self.verdicts)
+
+
+def verify(request: Request) -> Report:
+    """Return a verdict on every backup that was asked for, and note each in the audit log.
+
+    Raises StoreError when there is no such backup, and when the audit log cannot be written.
+    """
     store = Store(request.root)
+    backups = _chosen(store, request)
+    log = AuditLog(request.root)
+    events, found = log.read()
+    # What an event has taken note of is known; that a log came from elsewhere is no fault of it.
+    fresh = [problem for problem in found if not problem.harmless and problem.kind != "noted"]
+    old = [problem.message for problem in found if problem not in fresh and problem.kind != "unproved"]
+    verdicts = [_verify(backup, request, events) for backup in backups]
+    noted = [_note(log, verdict, request) for verdict in verdicts] if request.record else []
+    return Report(
+        verdicts=tuple(verdicts),
+        log_problems=tuple(problem.message for problem in fresh),
+        remarks=(*old, *_gone(store, request, events)),
+        audit=noted[-1] if noted else None,
+    )
+
+
+def _chosen(store: Store, request: Request) -> list[Backup]:
     backups: list[Backup] = []
     for stack in [request.stack] if request.stack else store.stacks():
         of_stack = store.backups(stack)
@@ -78,31 +133,67 @@ def verify(request: Request) -> list[Verdict]:
         which = "" if request.id in (ALL, LATEST) else f" {request.id}"
         where = store.stack_directory(request.stack) if request.stack else request.root
         raise StoreError(f"There is no backup{which} below {where}. Set crm_backup_root to where the backups lie.")
-    return [_verify(backup, request.level) for backup in backups]
+    return backups
 
 
-def _verify(backup: Backup, level: str) -> Verdict:
+def _verify(backup: Backup, request: Request, events: Sequence[Event]) -> Verdict:
+    verdict = Verdict(backup.stack, backup.id, backup.path, ())
     try:
-        manifest = backup.manifest()
+        manifest, sums = read_with_sums(backup.path)
     except StoreError as exc:
-        return Verdict(backup.stack, backup.id, backup.path, 0, 0, (str(exc),))
-    problems = _identity(backup, manifest) + _unexpected(backup, manifest) + _strays(manifest)
-    count = 0
-    for artifact in manifest.artifacts:
-        found, read = _check(backup, manifest, artifact, level)
-        problems += [f"{artifact.path}: {problem}" for problem in found]
-        count += read
-    return Verdict(backup.stack, backup.id, backup.path, len(manifest.artifacts), count, tuple(problems))
+        return replace(verdict, problems=(str(exc),))
+    problems = [*_identity(backup, manifest, sums, events), *_unexpected(backup, manifest), *_strays(manifest)]
+    remarks = []
+    proof = verdict.proof
+    try:
+        proof = prove(backup.path, manifest.host, sums, request.signers)
+        remarks += [] if proof.signer else [told(proof, manifest)]
+    except StoreError as exc:
+        problems.append(str(exc))
+    read, until = _to_read(manifest, request, last_sample(events, backup))
+    checked = [
+        (one, check(backup, manifest, one) if one.path in read else look(backup, one)) for one in manifest.artifacts
+    ]
+    return replace(
+        verdict,
+        problems=(*problems, *(f"{one.path}: {words}" for one, found in checked for words in found.problems)),
+        artifacts=len(checked),
+        bytes=sum(found.read for _one, found in checked),
+        opened=sum(found.opened for _one, found in checked),
+        sealed=sum(bool(found.read) and not found.opened and not found.problems for _one, found in checked),
+        proof=proof,
+        remarks=(*remarks, *(f"{one.path} {words}" for one, found in checked for words in found.remarks)),
+        until=until,
+        manifest_sha256=_sha256_of_manifest(sums),
+    )
 
 
-def _identity(backup: Backup, manifest: Manifest) -> list[str]:
-    if (manifest.id, manifest.stack) == (backup.id, backup.stack):
-        return []
-    return [f"{NAME} is that of backup {manifest.id} of stack {manifest.stack}: the directory was renamed or exchanged"]
+def _identity(backup: Backup, manifest: Manifest, sums: bytes, events: Sequence[Event]) -> list[str]:
+    problem = misplaced(backup, manifest)
+    if problem is not None:
+        return [problem]
+    known = [
+        event
+        for event in events
+        if (event.stack, event.backup) == (backup.stack, backup.id)
+        and event.action in ORIGINS
+        and "sums_sha256" in event.facts
+    ]
+    if known and known[-1].facts["sums_sha256"] != hashlib.sha256(sums).hexdigest():
+        return [
+            f"{SUMS} is not that of the backup of this name which the audit log knows since {known[-1].at} (event "
+            f"{known[-1].sequence}): somebody has put another one in its place"
+        ]
+    return []
+
+
+def _sha256_of_manifest(sums: bytes) -> str:
+    # Compared with the manifest when it was read; it has the first line.
+    return sums.partition(b" ")[0].decode("ascii")
 
 
 def _unexpected(backup: Backup, manifest: Manifest) -> list[str]:
-    expected = {NAME, SUMS, *(artifact.path for artifact in manifest.artifacts)}
+    expected = {NAME, SUMS, SIGNATURE, *(artifact.path for artifact in manifest.artifacts)}
     found = {
         os.path.relpath(os.path.join(directory, name), backup.path)
         for directory, directories, names in os.walk(backup.path)
@@ -116,95 +207,84 @@ def _strays(manifest: Manifest) -> list[str]:
     return [
         f"{artifact.path} is a list of deleted names that belongs to no archive"
         for artifact in manifest.artifacts
-        if artifact.kind == "deletions" and _belonging(manifest, "archive", artifact) is None
+        if artifact.kind == "deletions" and belonging(manifest, "archive", artifact) is None
     ]
 
 
-def _belonging(manifest: Manifest, kind: str, other: Artifact) -> Artifact | None:
-    """Return the archive of a list, or the list of an archive."""
-    return None if other.source is None else manifest.find(kind, other.source)
+def _to_read(manifest: Manifest, request: Request, after: str | None) -> tuple[Collection[str], str | None]:
+    """Return the paths of the artifacts to read, and the last one of a sample."""
+    if request.level == SAMPLE:
+        chosen = sample(manifest.artifacts, request.share, after)
+        return set(chosen), chosen[-1] if chosen else None
+    return {artifact.path for artifact in manifest.artifacts} if request.level == FULL else set(), None
 
 
-def _check(backup: Backup, manifest: Manifest, artifact: Artifact, level: str) -> tuple[list[str], int]:
-    """Return what is wrong with an artifact, and how many bytes were read to know."""
-    path = os.path.join(backup.path, artifact.path)
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return ["is missing"], 0
-    except OSError as exc:
-        return [f"cannot be read: {exc.strerror}"], 0
-    if not stat.S_ISREG(status.st_mode):
-        return ["is not a regular file"], 0
-    size = status.st_size
-    if size != artifact.size:
-        return [f"has {size} bytes, and {artifact.size} are expected"], 0
-    if level == "quick":
-        return [], 0
-    try:
-        written = file_sha256(path)
-        if written.sha256 != artifact.sha256:
-            return [f"is damaged: its SHA-256 is {written.sha256}, and {artifact.sha256} is expected"], size
-        if artifact.kind == "archive":
-            return _check_archive(backup, manifest, artifact), size
-        if artifact.kind == "deletions":
-            with opened(path):
-                # Whether its names are in the archive is a question to the archive.
-                return [], size
-        if artifact.kind == "dump":
-            return _check_dump(path, artifact), size
-    except ContinuityError as exc:
-        return [str(exc)], size
-    except OSError as exc:
-        return [f"cannot be read: {exc.strerror}"], size
-    return [], size
+def sample(artifacts: Sequence[Artifact], share: int, after: str | None) -> list[str]:
+    """Return the artifacts that follow ``after``, in turns, until they are ``share`` percent of all bytes.
+
+    So every artifact comes round, also when each run meets a newer backup of the same stack.
+    """
+    ordered = sorted(artifacts, key=lambda artifact: artifact.path)
+    start = next((place for place, one in enumerate(ordered) if after is None or one.path > after), 0)
+    wanted = sum(one.size for one in ordered) * share / 100
+    chosen: list[str] = []
+    size = 0
+    for one in (*ordered[start:], *ordered[:start]):
+        if chosen and size >= wanted:
+            break
+        chosen.append(one.path)
+        size += one.size
+    return chosen
 
 
-def _unpacked(path: str, artifact: Artifact) -> Stage:
-    return decompress_stage(artifact.compression, f"decompress {path}") or Stage(f"read {path}", ["cat"])
+def last_sample(events: Sequence[Event], backup: Backup) -> str | None:
+    """Return where the last sample of a backup ended, else the last one of any backup of its stack."""
+    ends = [
+        (event.backup == backup.id, place, event.facts["until"])
+        for place, event in enumerate(events)
+        if event.action == "verify" and event.stack == backup.stack and isinstance(event.facts.get("until"), str)
+    ]
+    return max(ends)[2] if ends else None
 
 
-def _check_archive(backup: Backup, manifest: Manifest, artifact: Artifact) -> list[str]:
-    path = os.path.join(backup.path, artifact.path)
-    listed = _belonging(manifest, "deletions", artifact)
-    with contextlib.ExitStack() as stack:
-        try:
-            if listed is None:
-                deletions = stack.enter_context(opened(None))
-            else:
-                deletions = stack.enter_context(opened(os.path.join(backup.path, listed.path), listed.sha256))
-        except (ArchiveError, OSError):
-            # That is said of the list itself. Without it, the archive can't be counted.
-            deletions = None
-        stream = stack.enter_context(open(path, "rb"))
-        with Pipeline([_unpacked(path, artifact)], stdin=stream.fileno()) as pipeline:
-            passed = check_archive(
-                pipeline.stdout.fileno(), subject=artifact.path, allow_devices=True, deleted=deletions or ()
-            )
-    if deletions is None:
-        return []
-    found = {
-        "files": passed.files,
-        "directories": passed.directories,
-        "others": passed.others,
-        "superseded": passed.duplicates,
-        "deleted": deletions.count,
-    }
+def _gone(store: Store, request: Request, events: Sequence[Event]) -> list[str]:
+    """Name backups that the audit log knows and that are gone without its knowing: the latest may not be the last."""
+    known: dict[tuple[str, str], Event] = {}
+    for event in events:
+        if event.stack is None or event.backup is None or request.stack not in (None, event.stack):
+            continue
+        if event.action in ORIGINS and event.result != FAILED:
+            known[event.stack, event.backup] = event
+        elif event.action == "prune" and event.result == OK:
+            known.pop((event.stack, event.backup), None)
     return [
-        f"holds {count} {WORDS.get(what, what)}, and {artifact.facts.get(what)} are expected"
-        for what, count in found.items()
-        if count != artifact.facts.get(what) and (what in ALWAYS or what in artifact.facts)
+        f"Backup {id_} of stack {stack}, which the audit log knows since {event.at}, is gone, and nobody noted its "
+        "removal. If that was on purpose, note it with crm.continuity.audit_record (action: prune)."
+        for (stack, id_), event in sorted(known.items())
+        if not os.path.isdir(os.path.join(store.stack_directory(stack), id_))
     ]
 
 
-def _check_dump(path: str, artifact: Artifact) -> list[str]:
-    if artifact.facts.get("format") == PLAIN:
-        rows = survey_script(path, artifact.compression).rows
-        return [] if rows == artifact.facts["rows"] else ["does not hold the rows that the manifest says"]
-    # Its checksum is right, so it is what was read back with pg_restore when it was written: this finds a mix-up.
-    stage = _unpacked(path, artifact)
-    start = b""
-    with open(path, "rb") as stream, Pipeline([stage], stdin=stream.fileno()) as pipeline:
-        for chunk in read_chunks(pipeline.stdout):
-            start = start or chunk[: len(MAGIC)]
-    return [] if start == MAGIC else ["is not a PostgreSQL dump in the custom format"]
+def _note(log: AuditLog, verdict: Verdict, request: Request) -> Event:
+    facts: dict[str, t.Any] = {
+        "level": request.level,
+        "artifacts": verdict.artifacts,
+        "bytes": verdict.bytes,
+        "opened": verdict.opened,
+        "sealed": verdict.sealed,
+        "signature": verdict.proof.status,
+        "signed_with": verdict.proof.key,
+        "manifest_sha256": verdict.manifest_sha256,
+    }
+    if verdict.problems:
+        facts["problems"] = list(verdict.problems[:MOST_PROBLEMS])
+    if verdict.until is not None:
+        facts["until"] = verdict.until
+    return log.append(
+        "verify",
+        stack=verdict.stack,
+        backup=verdict.id,
+        result=OK if verdict.ok else FAILED,
+        actor=request.actor,
+        facts=facts,
+    )

@@ -40,8 +40,8 @@ if t.TYPE_CHECKING:
 
     from ._backup_store import Partial
     from ._engine import Engine
-    from ._files import Written
     from ._freeze import Target
+    from ._seal import Sealed
     from ._stack_backup import Plan
     from ._watchdog import Watch
 
@@ -195,15 +195,16 @@ def _over_budget(wanted: Plan, stillness: Stillness) -> list[str]:
 
 
 def _configuration(wanted: Plan, engine: Engine, partial: Partial) -> list[Artifact]:
-    compression = wanted.request.compression
+    compression, encryption = wanted.request.compression, wanted.request.encryption
     artifacts = []
     if wanted.bundle.files:
-        name = f"config/project.tar{suffix(compression)}"
-        artifacts.append(_config(name, write(wanted.bundle, partial.file(name), compression), compression))
-    name = "config/containers.json"
-    artifacts.append(_config(name, write_containers(engine, wanted.stack, partial.file(name)), "none"))
+        name = f"config/project.tar{suffix(compression)}{encryption.suffix}"
+        artifacts.append(_config(name, write(wanted.bundle, partial.file(name), compression, encryption), compression))
+    name = f"config/containers.json{encryption.suffix}"
+    written = write_containers(engine, wanted.stack, partial.file(name), encryption)
+    artifacts.append(_config(name, written, "none"))
     return artifacts
 
 
-def _config(name: str, written: Written, compression: str) -> Artifact:
-    return Artifact(name, "config", written.size, written.sha256, written.sha256, compression=compression)
+def _config(name: str, written: Sealed, compression: str) -> Artifact:
+    return Artifact(name, "config", written.size, written.sha256, written.plain_sha256, compression=compression)

@@ -83,7 +83,7 @@ def dump_names(wanted: Plan) -> list[str]:
     """Return the paths of the dumps inside a backup, in the order of the databases."""
     names = [database.name for database, _location in wanted.databases]
     servers = [entry["globals"] for entry in wanted.described["databases"]]
-    ending = f".dump{suffix(wanted.request.compression)}"
+    ending = f".dump{suffix(wanted.request.compression)}{wanted.request.encryption.suffix}"
     return [
         f"databases/{file_name(name)}{f'@{file_name(server)}' if names.count(name) > 1 else ''}{ending}"
         for name, server in zip(names, servers, strict=True)
@@ -107,6 +107,7 @@ def _dump(
         compression=request.compression,
         level=request.level,
         snapshot=snapshot,
+        encryption=request.encryption,
     )
     artifact = Artifact(
         path=name,
@@ -123,8 +124,15 @@ def _dump(
 
 def _roles(wanted: Plan, partial: Partial, server: str, database: str, location: Location) -> Artifact:
     request = wanted.request
-    name = f"databases/{file_name(server)}.globals.sql{suffix(request.compression)}"
-    dumped = dump_globals(location, database, partial.file(name), compression=request.compression, level=request.level)
+    name = f"databases/{file_name(server)}.globals.sql{suffix(request.compression)}{request.encryption.suffix}"
+    dumped = dump_globals(
+        location,
+        database,
+        partial.file(name),
+        compression=request.compression,
+        level=request.level,
+        encryption=request.encryption,
+    )
     return Artifact(
         path=name,
         kind="globals",

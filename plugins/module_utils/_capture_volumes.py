@@ -13,6 +13,7 @@ import contextlib
 import typing as t
 
 from ._compression import suffix
+from ._encryption import NO_ENCRYPTION
 from ._live_archive import Caught, live_archive
 from ._manifest import Artifact
 from ._streamed_archive import streamed_archive
@@ -20,6 +21,7 @@ from ._volume_directory import data_directory
 
 if t.TYPE_CHECKING:
     from ._backup_store import Partial
+    from ._encryption import Encryption
     from ._engine import Engine
     from ._live_archive import Archived
     from ._stack import Data
@@ -57,7 +59,7 @@ class Volumes:
     def __enter__(self) -> Volumes:
         with self._open:
             for data in self._wanted.stack.archived():
-                path = archive_name(data, self._wanted.request.compression)
+                path = archive_name(data, self._wanted.request.compression, self._wanted.request.encryption)
                 making = self._making(data, self._partial.file(path))
                 self._archives.append((data, path, self._open.enter_context(making)))
             self._open = self._open.pop_all()
@@ -68,12 +70,23 @@ class Volumes:
 
     def _making(self, data: Data, file: str) -> contextlib.AbstractContextManager[Archive]:
         request, subject = self._wanted.request, f"{data.kind} {data.name}"
+        compression, level, encryption = request.compression, request.level, request.encryption
         holder = self._wanted.streamed.get(data.source)
         if holder is None:
             directory = data_directory(self._engine, data.kind, data.source)
-            return live_archive(directory, file, compression=request.compression, level=request.level, subject=subject)
+            return live_archive(
+                directory,
+                file,
+                compression=compression,
+                level=level,
+                subject=subject,
+                encryption=encryption,
+                since=self._wanted.since,
+            )
         stage = self._engine.copy_stage(*holder, f"archive {subject}")
-        return streamed_archive(stage, file, compression=request.compression, level=request.level, subject=subject)
+        return streamed_archive(
+            stage, file, compression=compression, level=level, subject=subject, encryption=encryption
+        )
 
     def start(self) -> None:
         """Archive everything, while it is in use."""
@@ -110,7 +123,7 @@ class Volumes:
         """End the archives; return the artifacts, and remarks."""
         artifacts, remarks = [], []
         for data, path, archive in self._archives:
-            deletions = deletions_name(data)
+            deletions = deletions_name(data, self._wanted.request.encryption)
             archived = archive.finish(self._partial.file(deletions))
             totals, written = archived.totals, archived.written
             facts = {
@@ -121,6 +134,8 @@ class Volumes:
                 "superseded": archived.superseded,
                 "deleted": archived.deleted,
             }
+            if self._wanted.since is not None and data.source not in self._wanted.streamed:
+                facts["changed"] = totals.changed
             compression = self._wanted.request.compression
             artifacts.append(
                 Artifact(
@@ -128,7 +143,7 @@ class Volumes:
                     kind="archive",
                     size=written.size,
                     sha256=written.sha256,
-                    plain_sha256=written.sha256,
+                    plain_sha256=written.plain_sha256,
                     source=data.name,
                     compression=compression,
                     facts=facts,
@@ -137,17 +152,17 @@ class Volumes:
             if archived.deletions is not None:
                 gone = archived.deletions
                 artifacts.append(
-                    Artifact(deletions, "deletions", gone.size, gone.sha256, gone.sha256, source=data.name)
+                    Artifact(deletions, "deletions", gone.size, gone.sha256, gone.plain_sha256, source=data.name)
                 )
             remarks += [f"{data.kind} {data.name}: {warning}" for warning in archived.warnings]
         return artifacts, remarks
 
 
-def archive_name(data: Data, compression: str) -> str:
+def archive_name(data: Data, compression: str, encryption: Encryption = NO_ENCRYPTION) -> str:
     """Return the path of the archive of a volume inside a backup."""
-    return f"volumes/{data.name}.tar{suffix(compression)}"
+    return f"volumes/{data.name}.tar{suffix(compression)}{encryption.suffix}"
 
 
-def deletions_name(data: Data) -> str:
+def deletions_name(data: Data, encryption: Encryption = NO_ENCRYPTION) -> str:
     """Return the path of the list of names that are to be removed after an extraction of a volume's archive."""
-    return f"volumes/{data.name}.deleted"
+    return f"volumes/{data.name}.deleted{encryption.suffix}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from ._encryption import start_of
 from ._errors import ArchiveError
 from ._process import Stage, program, run
 
@@ -28,10 +29,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 TAR_MAGIC = (257, b"ustar")
 # What else an operator may hand over, and what to do about it.
 FOREIGN = {
-    b"age-encryption.org/": "is encrypted with age: decrypt it first",
-    b"-----BEGIN AGE ENCR": "is encrypted with age: decrypt it first",
-    b"-----BEGIN PGP MESS": "is encrypted with OpenPGP: decrypt it first",
-    b"\x8c\x0d\x04": "is encrypted with OpenPGP: decrypt it first",
     b"BZh": "is compressed with bzip2: decompress it first",
     b"\xfd7zXZ": "is compressed with xz: decompress it first",
     b"PK\x03\x04": "is a ZIP file: repack it as tar first",
@@ -67,9 +64,11 @@ def decompress_stage(compression: str, name: str) -> Stage | None:
 
 
 def detect(path: str) -> str:
-    """Return the compression of an archive by its first bytes; raise ArchiveError when it is no archive of ours."""
-    with open(path, "rb") as stream:
-        start = stream.read(512)
+    """Return the compression of an archive by its first bytes, which are decrypted where it is encrypted.
+
+    Raises ArchiveError when it is no archive of ours, and StoreError when its key is missing or another one.
+    """
+    start = start_of(path, 512)
     if start.startswith(ZSTD_MAGIC):
         return "zstd"
     if start.startswith(GZIP_MAGIC):

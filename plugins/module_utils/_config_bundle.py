@@ -20,15 +20,18 @@ import typing as t
 from dataclasses import dataclass
 
 from ._compression import compress_stage
+from ._encryption import NO_ENCRYPTION
 from ._errors import StackError
-from ._files import descriptor_sha256, partial_file, write_hashed
+from ._files import partial_file
 from ._process import Pipeline, Stage
+from ._seal import sealed, write_sealed
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ._encryption import Encryption
     from ._engine import Engine
-    from ._files import Written
+    from ._seal import Sealed
     from ._stack import Stack
 
 MAX_FILE = 1 << 20
@@ -101,24 +104,23 @@ def _walk(directory: str, excluded: set[str], depth: int) -> Iterator[str]:
                 yield entry.path
 
 
-def write(bundle: Bundle, destination: str, compression: str) -> Written:
+def write(bundle: Bundle, destination: str, compression: str, encryption: Encryption = NO_ENCRYPTION) -> Sealed:
     """Write the bundle as a compressed tar with owners and modes."""
     stage = compress_stage(compression, "compress the configuration") or Stage("copy the configuration", ["cat"])
-    with partial_file(destination) as descriptor:
-        with Pipeline([stage], stdout=descriptor) as pipeline:
+    with partial_file(destination) as target, sealed(target, encryption, "the configuration") as seal:
+        with seal.feed() as sink, Pipeline([stage], stdout=sink) as pipeline:
             _tar(bundle, pipeline.stdin)
-        return descriptor_sha256(descriptor)
+        return seal.written()
 
 
-def write_containers(engine: Engine, stack: Stack, destination: str) -> Written:
+def write_containers(engine: Engine, stack: Stack, destination: str, encryption: Encryption = NO_ENCRYPTION) -> Sealed:
     """Write the engine's description of the stack's containers, with their environment.
 
     It is enough to rebuild the stack where its compose files are lost.
     """
     described = [engine.inspect(service.container.id) for service in stack.services]
     encoded = json.dumps(described, indent=1, sort_keys=True).encode()
-    with partial_file(destination) as descriptor:
-        return write_hashed(descriptor, [encoded])
+    return write_sealed(destination, encryption, "the description of the containers", [encoded])
 
 
 def _tar(bundle: Bundle, sink: t.BinaryIO) -> None:

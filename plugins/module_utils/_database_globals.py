@@ -14,21 +14,25 @@ import secrets
 import typing as t
 from dataclasses import dataclass
 
-from ._compression import compress_stage, decompress_stage
+from ._compression import compress_stage
 from ._database import connect
 from ._database_location import APPLICATION
 from ._database_output import Client, write_output
 from ._dump_contents import NAME, name_of, statements
 from ._dump_file import compression_of
+from ._encryption import NO_ENCRYPTION
 from ._errors import DatabaseError
 from ._files import partial_file, read_chunks
 from ._pg_commands import dump_globals as dump_globals_command
 from ._process import Pipeline
+from ._seal import sealed
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._database_location import Location
+    from ._encryption import Encryption
 
 _CREATE = re.compile(rf"CREATE ROLE ({NAME})\Z")
 _ALTER = re.compile(rf"(?:ALTER|COMMENT ON) ROLE ({NAME}) (?!IN DATABASE )")
@@ -47,7 +51,13 @@ class DumpedGlobals:
 
 
 def dump_globals(
-    location: Location, database: str, destination: str, *, compression: str = "zstd", level: int | None = None
+    location: Location,
+    database: str,
+    destination: str,
+    *,
+    compression: str = "zstd",
+    level: int | None = None,
+    encryption: Encryption = NO_ENCRYPTION,
 ) -> DumpedGlobals:
     """Write roles and tablespaces of the server as SQL; without passwords where the user is no superuser.
 
@@ -60,9 +70,9 @@ def dump_globals(
         argv = dump_globals_command(location.target(database), role_passwords=superuser)
         program = Client(location, f"dump {what}", argv, session.server_version() // 10000, run_id)
         compressor = compress_stage(compression, f"compress {what}", level)
-        with partial_file(destination) as descriptor:
-            written = write_output(program, compressor, descriptor, destination, session).written
-    return DumpedGlobals(destination, written.size, written.sha256, written.sha256, superuser)
+        with partial_file(destination) as target, sealed(target, encryption, what) as seal:
+            written = write_output(program, compressor, seal, destination, session).written
+    return DumpedGlobals(destination, written.size, written.sha256, written.plain_sha256, superuser)
 
 
 def restore_globals(location: Location, database: str, path: str) -> tuple[str, ...]:
@@ -104,9 +114,9 @@ def for_roles(sql: str, names: frozenset[str]) -> list[str]:
 
 def read_globals(path: str) -> str:
     """Return the SQL of a dump of the roles."""
-    unpack = decompress_stage(compression_of(path, b"--"), f"unpack {path}")
+    unpack = unpack_stages(path, compression_of(path, b"--"))
     with open(path, "rb") as stream:
-        if unpack is None:
+        if not unpack:
             return stream.read().decode()
-        with Pipeline([unpack], stdin=stream.fileno()) as pipeline:
+        with Pipeline(unpack, stdin=stream.fileno()) as pipeline:
             return b"".join(read_chunks(pipeline.stdout)).decode()

@@ -17,17 +17,19 @@ from dataclasses import dataclass
 
 from ._database_location import APPLICATION, InContainer
 from ._errors import DatabaseError, ProcessError, StoreError
-from ._files import read_chunks, write_hashed
+from ._files import read_chunks
 from ._process import Pipeline, Stage
 from ._workplace import workplace
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ._database import Database
     from ._database_location import Location
-    from ._files import Written
+    from ._seal import Seal, Sealed
     from ._workplace import Workplace
+
+    Watch = Callable[[Iterable[bytes]], Iterable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,16 @@ class Client:
 class Output:
     """What was written, and what the dump program said meanwhile."""
 
-    written: Written
+    written: Sealed
     stderr: str
 
 
-def write_output(client: Client, compressor: Stage | None, descriptor: int, path: str, session: Database) -> Output:
-    """Run a dump program to its end and write its output, compressed, to the open file that will become ``path``.
+def write_output(
+    client: Client, compressor: Stage | None, seal: Seal, path: str, session: Database, watch: Watch = iter
+) -> Output:
+    """Run a dump program to its end and write its output, compressed, to the file that will become ``path``.
+
+    ``watch`` is given the compressed chunks and passes them on.
 
     When anything fails, the program's session is ended in the server too: killing the docker command would leave the
     program running inside the container.
@@ -64,8 +70,8 @@ def write_output(client: Client, compressor: Stage | None, descriptor: int, path
             with workplace(client.location, client.run_id) as place:
                 fifo = place.fifo("output")
                 if fifo is not None:
-                    return _through_fifo(client, compressor, descriptor, place, *fifo)
-        return _through_stdout(client, compressor, descriptor)
+                    return _through_fifo(client, compressor, seal, place, *fifo, watch)
+        return _through_stdout(client, compressor, seal, watch)
     except BaseException as exc:
         with contextlib.suppress(DatabaseError):
             session.terminate(f"{APPLICATION} tool {client.run_id}")
@@ -74,38 +80,40 @@ def write_output(client: Client, compressor: Stage | None, descriptor: int, path
         raise
 
 
-def _through_stdout(client: Client, compressor: Stage | None, descriptor: int) -> Output:
+def _through_stdout(client: Client, compressor: Stage | None, seal: Seal, watch: Watch) -> Output:
     stages = [client.stage()] if compressor is None else [client.stage(), compressor]
     with Pipeline(stages) as pipeline:
         pipeline.close_stdin()
-        written = write_hashed(descriptor, read_chunks(pipeline.stdout))
-    return Output(written, pipeline.stderr[0])
+        seal.take(watch(read_chunks(pipeline.stdout)))
+    return Output(seal.written(), pipeline.stderr[0])
 
 
 def _through_fifo(
-    client: Client, compressor: Stage | None, descriptor: int, place: Workplace, path: str, reading: int
+    client: Client, compressor: Stage | None, seal: Seal, place: Workplace, path: str, reading: int, watch: Watch
 ) -> Output:
     with open(reading, "rb", buffering=0) as source, Pipeline([client.stage(f"--file={path}", "--no-sync")]) as program:
         program.close_stdin()
         connected = _has_writer(source, program.stdout)
         # Both ends are open: nothing is left in the container now, even if this process should be killed.
         place.remove()
-        written = _copy(source, compressor, descriptor) if connected else None
+        if connected:
+            _copy(source, compressor, seal, watch)
         # Whoever should still come to write must not wait for a reader.
         source.close()
-    if written is None:
+    if not connected:
         raise ProcessError(f"Cannot {client.what}: {client.argv[0]} ended well without writing anything.")
-    return Output(written, program.stderr[0])
+    return Output(seal.written(), program.stderr[0])
 
 
-def _copy(source: t.BinaryIO, compressor: Stage | None, descriptor: int) -> Written:
+def _copy(source: t.BinaryIO, compressor: Stage | None, seal: Seal, watch: Watch) -> None:
     os.set_blocking(source.fileno(), True)
     if compressor is None:
-        return write_hashed(descriptor, read_chunks(source))
+        seal.take(watch(read_chunks(source)))
+        return
     with Pipeline([compressor], stdin=source.fileno()) as pipeline:
         # Only the compressor may read, so that the dump program notices when it dies.
         source.close()
-        return write_hashed(descriptor, read_chunks(pipeline.stdout))
+        seal.take(watch(read_chunks(pipeline.stdout)))
 
 
 def _has_writer(source: t.BinaryIO, printed: t.BinaryIO) -> bool:

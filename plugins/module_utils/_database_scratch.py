@@ -20,7 +20,6 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from ._compression import decompress_stage
 from ._database import connect
 from ._database_location import APPLICATION
 from ._database_staging import Staging, staging
@@ -31,6 +30,7 @@ from ._errors import ContinuityError, DatabaseError, ProcessError
 from ._pg_commands import analyze, can_restrict, identifier, play, psql_version, restore
 from ._plain_dump import AFTER, BEFORE, feed
 from ._process import Pipeline, run
+from ._unpacking import unpack_stages
 from ._workplace import opened
 
 if t.TYPE_CHECKING:
@@ -155,11 +155,11 @@ class Scratch:
         asked = self.location.client("ask psql for its version", psql_version(), version=version)
         restricts = can_restrict(run(asked).stdout.decode(errors="replace"))
         psql = self._stage(f"restore {self.dump.path}", play(self.location.target(self.name)))
-        unpack = decompress_stage(self.dump.compression, f"unpack {self.dump.path}")
+        unpack = unpack_stages(self.dump.path, self.dump.compression)
         with self._explained(), open(self.dump.path, "rb") as stream, contextlib.ExitStack() as stack:
             source = stream.fileno()
-            if unpack is not None:
-                source = stack.enter_context(Pipeline([unpack], stdin=source)).stdout.fileno()
+            if unpack:
+                source = stack.enter_context(Pipeline(unpack, stdin=source)).stdout.fileno()
             script = feed(
                 functools.partial(os.read, source),
                 self.dump.path,

@@ -15,11 +15,11 @@ import tempfile
 import typing as t
 from dataclasses import dataclass
 
-from ._compression import decompress_stage
 from ._database_location import OnHost
 from ._dump_file import CUSTOM
 from ._errors import DatabaseError, ProcessError
 from ._process import run
+from ._unpacking import unpack_stages
 from ._workplace import PARENT, Workplace, workplace
 
 if t.TYPE_CHECKING:
@@ -83,13 +83,13 @@ def require_space(location: Location, session: Database, dump: DumpFile) -> None
 def _placed(place: Workplace, dump: DumpFile) -> str:
     if _readable_in_place(place.location, dump):
         return os.path.abspath(dump.path)
-    unpack = decompress_stage(dump.compression, f"unpack {dump.path} for {place.location.name}")
+    unpack = unpack_stages(dump.path, dump.compression, f"unpack {dump.path} for {place.location.name}")
     with open(dump.path, "rb") as stream:
-        return place.put("dump", [unpack] if unpack is not None else [], stream.fileno())
+        return place.put("dump", unpack, stream.fileno())
 
 
 def _readable_in_place(location: Location, dump: DumpFile) -> bool:
-    return isinstance(location, OnHost) and dump.compression == "none"
+    return isinstance(location, OnHost) and dump.compression == "none" and not dump.encrypted
 
 
 def _free(location: Location, path: str) -> tuple[str, int] | None:

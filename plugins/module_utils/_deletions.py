@@ -19,8 +19,11 @@ import errno
 import os
 import typing as t
 
-from ._errors import ArchiveError
-from ._files import descriptor_sha256
+from ._encryption import SUFFIXES, detect, start_of
+from ._errors import ArchiveError, ProcessError
+from ._files import descriptor_sha256, read_chunks, write_all
+from ._process import Pipeline
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,8 @@ if t.TYPE_CHECKING:
 ENDING = ".deleted"
 # What follows the name of a volume in that of its archive.
 ARCHIVE_ENDINGS = (".tar.zst", ".tar.gz", ".tar")
+# A list that is encrypted is held in memory, and may have so many bytes.
+LARGEST = 1 << 28
 
 ROOT = b"./"
 # Both bound what is held in memory; no file system has longer paths.
@@ -41,11 +46,32 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def beside(archive: str) -> str | None:
     """Return where the list of an archive is by its name; None where there is none."""
-    for ending in ARCHIVE_ENDINGS:
-        if archive.endswith(ending):
-            path = archive[: -len(ending)] + ENDING
-            return path if os.path.lexists(path) else None
+    for encrypted in SUFFIXES.values():
+        for ending in ARCHIVE_ENDINGS:
+            if archive.endswith(ending + encrypted):
+                path = archive[: -len(ending + encrypted)] + ENDING + encrypted
+                return path if os.path.lexists(path) else None
     return None
+
+
+def _decrypted(path: str) -> int:
+    """Return a file in memory with the entries of an encrypted list; raise ArchiveError when it is damaged."""
+    memory = os.memfd_create("deleted", os.MFD_CLOEXEC)
+    try:
+        # Whatever is wrong with the key is found out here, and with the rest below.
+        start_of(path, 1)
+        with open(path, "rb") as stream, Pipeline(unpack_stages(path, "none"), stdin=stream.fileno()) as pipeline:
+            for chunk in read_chunks(pipeline.stdout):
+                write_all(memory, chunk)
+                if os.fstat(memory).st_size > LARGEST:
+                    raise ArchiveError(f"{path} has more than {LARGEST} bytes. Use another backup.", deleted=path)
+    except ProcessError as exc:
+        os.close(memory)
+        raise ArchiveError(f"{path} is damaged. {exc} Use another backup.", deleted=path) from exc
+    except BaseException:
+        os.close(memory)
+        raise
+    return memory
 
 
 @contextlib.contextmanager
@@ -68,6 +94,10 @@ def opened(path: str | None, sha256: str | None = None) -> Iterator[Deletions]:
                     deleted=path,
                     sha256=found,
                 )
+        if detect(path) != "none":
+            memory = _decrypted(path)
+            os.close(descriptor)
+            descriptor = memory
         deletions = Deletions(path, descriptor)
         deletions.count = sum(1 for _name in deletions)
         if deletions.count == 0:

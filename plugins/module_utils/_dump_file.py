@@ -14,13 +14,15 @@ import os
 import typing as t
 from dataclasses import dataclass, replace
 
-from ._compression import FOREIGN, GZIP_MAGIC, TAR_MAGIC, ZSTD_MAGIC, decompress_stage
+from ._compression import FOREIGN, GZIP_MAGIC, TAR_MAGIC, ZSTD_MAGIC
 from ._dump_contents import Contents, contents
+from ._encryption import detect, start_of
 from ._errors import DatabaseError, ProcessError, StoreError
 from ._files import file_sha256, read_chunks
 from ._pg_commands import restore_list, restore_rows, restore_script
 from ._plain_dump import survey
 from ._process import Pipeline, Stage
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +30,6 @@ if t.TYPE_CHECKING:
     from ._database_location import Location
     from ._plain_dump import Surveyed
 
-# How a compressor ends whose reader has seen enough.
-SIGPIPE = -13
 # pg_dump's own format, and a SQL script.
 CUSTOM, PLAIN = "custom", "plain"
 MAGIC = b"PGDMP"
@@ -49,6 +49,7 @@ class DumpFile:
     contents: Contents
     format: str = CUSTOM
     rows: Mapping[str, int] | None = None
+    encrypted: bool = False
 
 
 def examine(path: str, sha256: str | None, location: Location, version: int) -> DumpFile:
@@ -69,19 +70,19 @@ def examine(path: str, sha256: str | None, location: Location, version: int) -> 
             )
     compression = compression_of(path)
     size = os.path.getsize(path)
+    encrypted = detect(path) != "none"
     if format_of(path, compression) == PLAIN:
         script = survey_script(path, compression)
-        return DumpFile(path, compression, size, script.size, script.contents, PLAIN, script.rows)
+        return DumpFile(path, compression, size, script.size, script.contents, PLAIN, script.rows, encrypted)
     plain_size = _plain_size(path, compression)
     listing = read_dump(path, compression, location.client(f"list {path}", restore_list(), version=version))
     definitions = read_dump(path, compression, location.client(f"read {path}", restore_script(), version=version))
-    return DumpFile(path, compression, size, plain_size, contents(listing, definitions))
+    return DumpFile(path, compression, size, plain_size, contents(listing, definitions), encrypted=encrypted)
 
 
 def compression_of(path: str, plain: bytes = b"") -> str:
     """Return how a file is compressed whose content begins with ``plain``; raise StoreError when it is not ours."""
-    with open(path, "rb") as stream:
-        start = stream.read(512)
+    start = start_of(path, 512)
     for compression, magic in (("zstd", ZSTD_MAGIC), ("gzip", GZIP_MAGIC)):
         if start.startswith(magic):
             return compression
@@ -115,9 +116,9 @@ def survey_rows(path: str, compression: str, location: Location, version: int) -
 
 
 def _surveyed(path: str, compression: str, readers: list[Stage]) -> Surveyed:
-    stage = decompress_stage(compression, f"unpack {path}") or Stage(f"read {path}", ["cat"])
     # What was refused at its beginning is not read to its end.
-    stages = [replace(one, accept=one.accept | {SIGPIPE}) for one in (stage, *readers)]
+    unpack = unpack_stages(path, compression, may_leave=True) or [Stage(f"read {path}", ["cat"], reader_may_leave=True)]
+    stages = [*unpack, *(replace(one, reader_may_leave=True) for one in readers)]
     refusal = StoreError(f"{path} could not be read to its end.", path=path)
     try:
         with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
@@ -140,21 +141,18 @@ def read_dump(path: str, compression: str, reader: Stage) -> str:
 
 
 def _read_through(path: str, compression: str, reader: Stage) -> str:
-    stages = [reader]
-    unpack = decompress_stage(compression, f"unpack {path}")
-    if unpack is not None:
-        stages.insert(0, replace(unpack, accept=unpack.accept | {SIGPIPE}))
+    stages = [*unpack_stages(path, compression, may_leave=True), reader]
     with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
         return b"".join(read_chunks(pipeline.stdout)).decode(errors="backslashreplace")
 
 
 def _plain_size(path: str, compression: str) -> int:
     """Unpack the whole file to nowhere, which checks the compressor's own checksums, and return the size."""
-    unpack = decompress_stage(compression, f"unpack {path}")
-    if unpack is None:
+    unpack = unpack_stages(path, compression)
+    if not unpack:
         return os.path.getsize(path)
     try:
-        with open(path, "rb") as stream, Pipeline([unpack], stdin=stream.fileno()) as pipeline:
+        with open(path, "rb") as stream, Pipeline(unpack, stdin=stream.fileno()) as pipeline:
             return sum(len(chunk) for chunk in read_chunks(pipeline.stdout))
     except ProcessError as exc:
         raise _damaged(path, exc) from exc

@@ -13,14 +13,14 @@ from __future__ import annotations
 import contextlib
 import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ._compression import decompress_stage
 from ._dump_contents import NAME, name_of
-from ._dump_file import SIGPIPE, compression_of, read_dump
+from ._dump_file import compression_of, read_dump
 from ._errors import DatabaseError, ProcessError
 from ._pg_commands import identifier, label, restore_table
 from ._process import Pipeline
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,10 +123,7 @@ def opened(table: Table, location: Location, version: int) -> Iterator[Rows]:
     """
     what = f"read {table.label} out of {table.dump}"
     reader = location.client(what, restore_table(table.schema, table.name, section="data"), version=version)
-    stages = [reader]
-    unpack = decompress_stage(compression_of(table.dump, b"PGDMP"), f"unpack {table.dump}")
-    if unpack is not None:
-        stages.insert(0, replace(unpack, accept=unpack.accept | {SIGPIPE}))
+    stages = [*unpack_stages(table.dump, compression_of(table.dump, b"PGDMP"), may_leave=True), reader]
     counter = _Counter()
     try:
         with open(table.dump, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:

@@ -15,6 +15,9 @@ import typing as t
 
 from ._config_bundle import bundle_name
 from ._dump_file import PLAIN
+from ._encryption import SUFFIXES
+from ._manifest import SIGNATURE, SUMS
+from ._signature import NAMESPACE
 from ._volume_directory import LOCAL
 
 if t.TYPE_CHECKING:
@@ -23,6 +26,7 @@ if t.TYPE_CHECKING:
     from ._manifest import Artifact, Manifest
 
 NAME = "RESTORE.md"
+CONTAINERS = "config/containers.json"
 # Inside the container of the database server.
 TEMPORARY = "/tmp/restore.dump"
 
@@ -35,13 +39,15 @@ _EXTRACT = (
 # Before a directory is removed, so is what is in it; those that stay get their times back.
 _REMOVE = """remove_deleted() {
     local work
-    work=$(mktemp --directory)
-    LC_ALL=C sort -z "$1" >"$work/deleted"
-    xargs -0 dirname -z <"$1" | LC_ALL=C sort -zu | LC_ALL=C comm -z -23 - "$work/deleted" >"$work/around"
+    work=$(mktemp --directory --tmpdir=/dev/shm)
+    trap "rm -r $work" EXIT
+    READ | LC_ALL=C sort -z >"$work/deleted"
+    xargs -0 dirname -z <"$work/deleted" | LC_ALL=C sort -zu | LC_ALL=C comm -z -23 - "$work/deleted" >"$work/around"
     tar --create --format=posix --directory="$2" --no-recursion --null --files-from="$work/around" --file="$work/times"
     (cd "$2" && LC_ALL=C sort -rz "$work/deleted" | xargs -0 rm -d)
     tar --extract -p --numeric-owner --directory="$2" --file="$work/times"
     rm -r "$work"
+    trap - EXIT
 }"""
 
 _STRICT_PSQL = "psql --no-psqlrc --set=ON_ERROR_STOP=1 --single-transaction --file=-"
@@ -49,13 +55,21 @@ _STRICT_RESTORE = "pg_restore --exit-on-error"
 _SEARCH_PUBLIC = "sed \"1,99s/^SELECT pg_catalog.set_config('search_path', '', false);/SET search_path = public;/\""
 
 _DECOMPRESS = {"zstd": "zstd -dc", "gzip": "gzip -dc", "none": "cat"}
+_DECRYPT = {
+    "age": 'age --decrypt --identity "$CRM_KEY" "$1"',
+    "aes256": (
+        'gpg --quiet --batch --no-symkey-cache --pinentry-mode loopback --passphrase-file "$CRM_KEY" --decrypt "$1"'
+    ),
+}
+_DECRYPTORS = {"age": "age", "aes256": "gpg"}
 
 
-def render(manifest: Manifest) -> str:
+def render(manifest: Manifest, *, signed: bool = False) -> str:
     """Return the text for a backup whose other artifacts are complete."""
     parts = [
         _introduction(manifest),
         _check(manifest),
+        *(_signature(manifest) if signed else ()),
         *_configuration(manifest),
         *_volumes(manifest),
         *_databases(manifest),
@@ -66,6 +80,8 @@ def render(manifest: Manifest) -> str:
 
 def _introduction(manifest: Manifest) -> str:
     tools = {artifact.compression for artifact in manifest.artifacts} - {"none"}
+    method = manifest.encryption["method"]
+    tools |= {_DECRYPTORS[method]} if _is_encrypted(manifest) else set()
     if manifest.find("deletions") is not None:
         tools.add("xargs")
     needed = ", ".join(["docker with the compose plugin", "tar", *sorted(tools)])
@@ -77,7 +93,26 @@ def _introduction(manifest: Manifest) -> str:
 {taken} These commands need only
 {needed}. Run them as root, in this directory, on a host where the stack does **not**
 run and its volumes are empty or absent. Run them in one bash; it ends at the first error.
+{_key(manifest)}"""
+
+
+def _key(manifest: Manifest) -> str:
+    if not _is_encrypted(manifest):
+        return ""
+    if manifest.encryption["method"] == "age":
+        to = "".join(f"\n    {recipient}" for recipient in manifest.encryption["recipients"])
+        what = f"Everything is encrypted with age, and the private key of one of these opens it:\n{to}\n"
+    else:
+        what = "Everything is encrypted with a passphrase (OpenPGP, AES-256).\n"
+    return f"""
+{what}
+First put it into a file of mode 0600 where no disk keeps it, such as `/dev/shm/crm.key`, and name that file:
+`export CRM_KEY=/dev/shm/crm.key`. Remove it when you are done.
 """
+
+
+def _is_encrypted(manifest: Manifest) -> bool:
+    return bool(manifest.encryption["method"] != "none")
 
 
 def _check(manifest: Manifest) -> str:
@@ -86,9 +121,27 @@ def _check(manifest: Manifest) -> str:
         [
             "set -eu -o pipefail",
             f'compose() {{ {_compose(manifest)} "$@"; }}',
+            *_decryptor(manifest),
             "sha256sum --quiet --check SHA256SUMS",
         ],
     )
+
+
+def _decryptor(manifest: Manifest) -> list[str]:
+    if not _is_encrypted(manifest):
+        return []
+    return [
+        ': "${CRM_KEY:?name the file that holds the key}"',
+        f"decrypt() {{ {_DECRYPT[manifest.encryption['method']]}; }}",
+    ]
+
+
+def _signature(manifest: Manifest) -> list[str]:
+    words = ["ssh-keygen", "-Y", "verify", "-f", "crm_signers", "-I", manifest.host, "-n", NAMESPACE, "-s", SIGNATURE]
+    return [
+        f"Whether it is of {manifest.host} and nobody has changed it since, its signature tells, with the line of that "
+        f"host that the control node keeps, in a file crm_signers: `{shlex.join(words)} <{SUMS}`\n"
+    ]
 
 
 def _configuration(manifest: Manifest) -> list[str]:
@@ -105,8 +158,8 @@ def _configuration(manifest: Manifest) -> list[str]:
     if bundle is None or directory is None:
         return [
             "## 2. Put the compose files back\n\n"
-            "This backup has none: they were not on the host. `config/containers.json` describes every container with "
-            f"its environment. Write the compose file from it first, as {_compose_file(manifest)}.\n"
+            "This backup has none: they were not on the host. `{_containers(manifest)}` describes every container "
+            f"with its environment. Write the compose file from it first, as {_compose_file(manifest)}.\n"
         ]
     place = shlex.quote(directory)
     return [
@@ -143,7 +196,7 @@ def _volumes(manifest: Manifest) -> list[str]:
             commands.append("# What the archive holds from before, and was deleted by then.")
             commands.append(f"remove_deleted {shlex.quote(deletions.path)} {place}")
     if manifest.find("deletions") is not None:
-        commands.insert(0, _REMOVE)
+        commands.insert(0, _REMOVE.replace("READ", 'decrypt "$1"' if _is_encrypted(manifest) else 'cat "$1"'))
     for entry in manifest.source["volumes"]:
         if entry["coverage"] == "dump" and entry["kind"] == "volume":
             labels = [f"--label {shlex.quote(f'{key}={value}')}" for key, value in sorted(entry["labels"].items())]
@@ -235,6 +288,12 @@ def _psql(database: Mapping[str, t.Any], name: str | None = None) -> str:
     return f"compose exec -T {shlex.quote(database['service'])} psql --no-psqlrc --username={user} --dbname={target}"
 
 
+def _containers(manifest: Manifest) -> str:
+    """Return the artifact that describes the containers."""
+    paths = [artifact.path for artifact in manifest.artifacts if artifact.kind == "config"]
+    return next((path for path in paths if path.startswith(CONTAINERS)), CONTAINERS)
+
+
 def _start(manifest: Manifest) -> str:
     return _block("5. Start the stack", ["compose up --detach --wait"])
 
@@ -260,7 +319,11 @@ def _extracted(path: str, manifest: Manifest) -> str:
 
 
 def _decompress(artifact: Artifact) -> str:
-    return f"{_DECOMPRESS[artifact.compression]} {shlex.quote(artifact.path)}"
+    path = shlex.quote(artifact.path)
+    if not artifact.path.endswith(tuple(suffix for suffix in SUFFIXES.values() if suffix)):
+        return f"{_DECOMPRESS[artifact.compression]} {path}"
+    unpack = f" | {_DECOMPRESS[artifact.compression]}" if artifact.compression != "none" else ""
+    return f"decrypt {path}{unpack}"
 
 
 def _literal(text: str) -> str:

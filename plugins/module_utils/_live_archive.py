@@ -30,13 +30,14 @@ import stat
 import tempfile
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._archive_writer import ArchiveWriter, archive_file
+from ._encryption import NO_ENCRYPTION
 from ._errors import ArchiveError, ProcessError
-from ._files import partial_file, write_hashed
 from ._path_index import PathIndex
 from ._process import STDERR_KEPT
+from ._seal import sealed, write_sealed
 from ._staging import sync
 from ._tar import Complaints, complaints, create_stage, list_stage, vanished
 from ._tar_gate import A_DIRECTORY, ANOTHER
@@ -47,8 +48,9 @@ from ._volume_export import changed, nested
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ._files import Written
+    from ._encryption import Encryption
     from ._process import Stage
+    from ._seal import Seal, Sealed
     from ._tar_gate import Passed, Record
 
 # What is stored through a mapping changes no time there, or nobody knows.
@@ -81,11 +83,11 @@ class Archived:
     after an extraction, which are in ``deletions``, a file beside the archive, unless there are none.
     """
 
-    written: Written
+    written: Sealed
     totals: Totals
     superseded: int
     deleted: int
-    deletions: Written | None
+    deletions: Sealed | None
     warnings: tuple[str, ...]
 
 
@@ -93,13 +95,23 @@ class LiveArchive:
     """The archive of one directory in the making; ``live_archive`` makes one."""
 
     def __init__(
-        self, directory: str, target: int, names: t.BinaryIO, *, compression: str, level: int | None, subject: str
+        self,
+        directory: str,
+        seal: Seal,
+        names: t.BinaryIO,
+        *,
+        compression: str,
+        level: int | None,
+        subject: str,
+        since: int | None,
     ) -> None:
         self._directory = directory
+        self._since = since
         self._subject = subject
+        self._encryption = seal.encryption
         # Every name that the archive holds, each followed by a NUL.
         self._names = names
-        self._writer = ArchiveWriter(target, compression=compression, level=level, subject=subject, record=self._record)
+        self._writer = ArchiveWriter(seal, compression=compression, level=level, subject=subject, record=self._record)
         self._index = PathIndex()
         self._by_path = False
         self._turned = False
@@ -147,15 +159,17 @@ class LiveArchive:
         written = None
         deleted = 0
         if first is not None:
-            with partial_file(deletions) as target:
-                written = write_hashed(target, (b"./%b\0" % path for path in itertools.chain([first], gone)))
+            entries = (b"./%b\0" % path for path in itertools.chain([first], gone))
+            written = write_sealed(deletions, self._encryption, f"the deleted names of {self._subject}", entries)
             deleted = self._forgotten
         passed = self._writer.passed()
         self._prove(passed)
         return Archived(
             written=self._writer.written(),
             # The same, unless something came or went while it was archived.
-            totals=Totals(passed.files, passed.directories, self._totals.bytes, passed.others),
+            totals=replace(
+                self._totals, files=passed.files, directories=passed.directories, others=passed.others, sockets=0
+            ),
             superseded=passed.duplicates,
             deleted=deleted,
             deletions=written,
@@ -187,7 +201,7 @@ class LiveArchive:
             sync(self._directory)
         index, holds = self._index, self._writer.holds
         index.begin()
-        tally = Tally()
+        tally = Tally(self._since)
         entries = size = 0
         shifts = _Shifts()
         root = os.stat(self._directory)
@@ -311,17 +325,26 @@ class _Shifts:
 
 @contextlib.contextmanager
 def live_archive(
-    directory: str, destination: str, *, compression: str, level: int | None, subject: str
+    directory: str,
+    destination: str,
+    *,
+    compression: str,
+    level: int | None,
+    subject: str,
+    encryption: Encryption = NO_ENCRYPTION,
+    since: int | None = None,
 ) -> Iterator[LiveArchive]:
     """Yield the archive of a directory; ``destination`` is there when the block ends well, and on disk.
 
-    ``subject`` names the directory in messages ("volume crm_storage"). Raises StoreError when the disk is full.
+    ``subject`` names the directory in messages ("volume crm_storage"). Files that were written to ``since``, in
+    nanoseconds since 1970, are counted. Raises StoreError when the disk is full.
     """
     with (
         archive_file(destination, subject, lambda: scan(directory).bytes) as target,
+        sealed(target, encryption, f"the archive of {subject}") as seal,
         _scratch(os.path.dirname(destination)) as names,
     ):
-        yield LiveArchive(directory, target, names, compression=compression, level=level, subject=subject)
+        yield LiveArchive(directory, seal, names, compression=compression, level=level, subject=subject, since=since)
 
 
 def _scratch(directory: str | None = None) -> t.BinaryIO:

@@ -27,6 +27,8 @@ if t.TYPE_CHECKING:
 FORMAT = 1
 NAME = "manifest.json"
 SUMS = "SHA256SUMS"
+# Of the host, over SUMS; see _signature.py.
+SIGNATURE = "SHA256SUMS.sig"
 
 KINDS = ("archive", "deletions", "dump", "globals", "config", "instructions")
 
@@ -141,6 +143,11 @@ def read(directory: str) -> Manifest:
 
     Raises StoreError when it is missing, does not match SHA256SUMS, is of a newer format or names a file outside.
     """
+    return read_with_sums(directory)[0]
+
+
+def read_with_sums(directory: str) -> tuple[Manifest, bytes]:
+    """Read and check a manifest; return it with the SHA256SUMS that it was compared with. Raises like ``read``."""
     encoded = _content(directory, NAME)
     listed = _content(directory, SUMS)
     if f"{hashlib.sha256(encoded).hexdigest()}  {NAME}".encode() not in listed.splitlines():
@@ -152,7 +159,7 @@ def read(directory: str) -> Manifest:
     manifest = decode(encoded, directory)
     if sums(manifest, encoded) != listed:
         raise StoreError(f"{directory}/{SUMS} was changed after the backup. Use another copy of it.", path=directory)
-    return manifest
+    return manifest, listed
 
 
 def decode(encoded: bytes, where: str) -> Manifest:
@@ -198,7 +205,7 @@ def _named(type_: t.Any) -> str:
 
 
 def _check_paths(manifest: Manifest, where: str) -> None:
-    taken = {NAME, SUMS}
+    taken = {NAME, SUMS, SIGNATURE}
     for artifact in manifest.artifacts:
         path = artifact.path
         inside = not path.startswith(("/", "..")) and posixpath.normpath(path) == path != "."

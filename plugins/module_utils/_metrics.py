@@ -15,6 +15,7 @@ import os
 import typing as t
 from dataclasses import dataclass
 
+from ._anomaly import MARK
 from ._files import partial_file, write_all
 
 if t.TYPE_CHECKING:
@@ -87,6 +88,11 @@ def _metrics(attempt: Attempt) -> Iterator[Metric]:
     yield one("files", "Files in the archives of the newest backup.", sum(fact.get("files", 0) for fact in facts))
     yield one("rows", "Rows in its dumps.", sum(sum(fact.get("rows", {}).values()) for fact in facts))
     yield one("remarks", "Remarks on it, such as what it does not cover.", len(manifest.warnings))
+    yield one(
+        "anomalies",
+        "What is out of the ordinary in it, compared with those before.",
+        sum(warning.startswith(MARK) for warning in manifest.warnings),
+    )
     yield one("freeze_seconds", "How long services stood still for it.", manifest.freeze["seconds"])
     yield Metric(
         "crm_backup_service_freeze_seconds",

@@ -13,9 +13,11 @@ Secrets travel in ``Stage.env``, never in ``argv``. Standard library only. Priva
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -35,6 +37,8 @@ STDERR_KEPT = 1 << 20
 STDERR_SHOWN = 4096
 # The most that an unprivileged process may ask for; the default of 64 KiB makes every program of a pipeline wait often.
 PIPE_SIZE = 1 << 20
+# In argv, the number of the descriptor that reads the stage's secret_file.
+SECRET = "{secret}"
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,17 @@ class Stage:
     """One program of a pipeline.
 
     ``name`` says what it does, for messages ("archive volume crm_storage"); ``env`` extends the environment;
-    ``accept`` are the exit codes that mean success.
+    ``accept`` are the exit codes that mean success. ``secret_file`` is open in the program under the descriptor whose
+    number takes the place of SECRET in ``argv``, for programs that read a passphrase from there.
+    With ``reader_may_leave``, to fail because nobody reads its output any more is no failure.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     accept: frozenset[int] = frozenset({0})
+    secret_file: str | None = None
+    reader_may_leave: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,10 @@ def program(name: str, package: str | None = None) -> str:
 
 def run(stage: Stage, data: bytes = b"") -> Completed:
     """Run one program to its end with ``data`` on its standard input; raise ProcessError unless it succeeded."""
-    with _explained(stage):
-        done = subprocess.run(list(stage.argv), input=data, capture_output=True, env=_environment(stage), check=False)
+    with _started_with(stage) as (argv, descriptors), _explained(stage):
+        done = subprocess.run(
+            argv, input=data, capture_output=True, env=_environment(stage), pass_fds=descriptors, check=False
+        )
     stderr = done.stderr.decode(errors="backslashreplace")
     if done.returncode not in stage.accept:
         raise _failure(stage, done.returncode, stderr)
@@ -153,13 +163,14 @@ class Pipeline:
             last = index == len(self._stages) - 1
             errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the pipeline
             self._errors.append(errors)
-            with _explained(stage):
+            with _started_with(stage) as (argv, descriptors), _explained(stage):
                 process = subprocess.Popen(
-                    list(stage.argv),
+                    argv,
                     stdin=upstream,
                     stdout=self._given_stdout if last and self._given_stdout is not None else subprocess.PIPE,
                     stderr=errors,
                     env=_environment(stage),
+                    pass_fds=descriptors,
                 )
             self._processes.append(process)
             if index > 0:
@@ -182,7 +193,7 @@ class Pipeline:
         failed = [
             (stage, code, text)
             for stage, code, text in zip(self._stages, self.returncodes, self.stderr, strict=True)
-            if code not in stage.accept
+            if code not in stage.accept and not (stage.reader_may_leave and _was_left(code, text))
         ]
         if failed:
             # SIGPIPE is the echo of another program's death; report the one that died of its own.
@@ -261,9 +272,25 @@ def _explained(stage: Stage) -> t.Iterator[None]:
         raise ProcessError(f"Cannot {stage.name}: {stage.argv[0]} is not installed on this host.") from exc
 
 
+@contextlib.contextmanager
+def _started_with(stage: Stage) -> t.Iterator[tuple[list[str], tuple[int, ...]]]:
+    """Yield the arguments of a program and the descriptors that it inherits besides the usual three."""
+    if stage.secret_file is None:
+        yield list(stage.argv), ()
+        return
+    with open(stage.secret_file, "rb", buffering=0) as secret:
+        number = secret.fileno()
+        yield [str(number) if argument == SECRET else argument for argument in stage.argv], (number,)
+
+
 def _environment(stage: Stage) -> dict[str, str]:
     # Messages of the programs are shown to the operator and partly read by us: one language, one decimal point.
     return {**os.environ, "LC_ALL": "C.UTF-8", **stage.env}
+
+
+def _was_left(code: int, words: str) -> bool:
+    # Most die of it, and some say so.
+    return code == -signal.SIGPIPE or os.strerror(errno.EPIPE) in words
 
 
 def _tail(errors: t.BinaryIO) -> str:

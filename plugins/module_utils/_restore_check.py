@@ -15,7 +15,10 @@ import os
 import typing as t
 from dataclasses import asdict, dataclass, field
 
+from ._backup_proof import described, prove, told
 from ._backup_store import LATEST, Store
+from ._encryption import held
+from ._encryption import prove as prove_key
 from ._errors import StackError
 from ._restore_preflight_artifacts import check as check_artifacts
 from ._restore_preflight_compose import (
@@ -39,6 +42,7 @@ from ._restore_preflight_servers import Server, ask
 from ._restore_preflight_space import DATABASE, MARGIN, Need
 from ._restore_preflight_space import check as check_space
 from ._restore_target import Target, as_mounted, collisions, is_anonymous, is_clone, retarget
+from ._signature import NO_SIGNERS, Signers
 from ._stack import COMPOSE
 from ._stack import Request as StackRequest
 from ._stack_find import find_one
@@ -81,6 +85,7 @@ class Request:
     allow: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     login: tuple[str, str | None] | None = field(default=None, repr=False)
+    signers: Signers = NO_SIGNERS
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,13 @@ def check(
 
     ``occupied`` names the targets that hold data already: replacing them needs the operator's word. ``problems`` are
     reasons not to start, ``remarks`` what to know before. ``render`` asks compose what it would start.
-    Raises StoreError when there is no such backup or its manifest is damaged.
+    Raises StoreError when there is no such backup, its manifest is damaged or of another one, or its signature is not
+    that of its host.
     """
     store = Store(request.root)
     backup = store.backup(request.stack or _only_stack(store), request.id)
-    original = backup.manifest()
+    original, proof = prove(backup, request.signers)
+    prove_keys(original, backup.path)
     before = of_backup(original, backup.path)
     manifest = retarget(original, request.target)
     compose = render(manifest, backup.path, request.config, request.overrides, variables_to_hide(before.values()))
@@ -133,6 +140,7 @@ def check(
     findings = settled(
         [
             *check_artifacts(original, backup.path),
+            Finding("signature", OK if proof.signer else WARN, original.host, told(proof, original)),
             *_compose_files(scene),
             *collisions(manifest, original, request.target, lambda entry: _exists(engine, entry)),
             *_other_drivers(manifest, volumes),
@@ -155,6 +163,7 @@ def check(
         "id": backup.id,
         "directory": backup.path,
         "cut_at": manifest.cut_at,
+        "signature": described(proof),
         "profiles": manifest.source["profiles"],
         "project_dir": manifest.source["project_dir"],
         "config": _config(manifest, backup.path),
@@ -174,6 +183,15 @@ def check(
         "remarks": messages(findings, WARN),
         "preflight": [asdict(found) for found in findings],
     }
+
+
+def prove_keys(manifest: Manifest, directory: str) -> None:
+    """Raise StoreError unless the keys of this run open every encrypted artifact of a backup."""
+    for artifact in manifest.artifacts:
+        path = os.path.join(directory, artifact.path)
+        # One that is missing is for the verification to say.
+        if os.path.isfile(path):
+            prove_key(path, held())
 
 
 def _only_stack(store: Store) -> str:

@@ -24,12 +24,12 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ._check import Mask
-from ._compression import decompress_stage
 from ._config_bundle import bundle_name
 from ._errors import ContinuityError, ProcessError, StackError
 from ._files import file_sha256, read_chunks
 from ._process import Pipeline, Stage, program, run
 from ._profile import SECRET
+from ._unpacking import unpack_stages
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -197,8 +197,8 @@ def _lay_out(path: str, artifact: Artifact, project: str, scratch: str, policy: 
 
 def _members(path: str, compression: str) -> Iterator[tuple[str, bytes]]:
     """Return the regular files of a bundle; links lead out of it, and what is no plain name inside is not ours."""
-    stage = decompress_stage(compression, f"unpack {path}") or Stage(f"read {path}", ["cat"])
-    with open(path, "rb") as stream, Pipeline([stage], stdin=stream.fileno()) as pipeline:
+    stages = unpack_stages(path, compression) or [Stage(f"read {path}", ["cat"])]
+    with open(path, "rb") as stream, Pipeline(stages, stdin=stream.fileno()) as pipeline:
         with tarfile.open(fileobj=pipeline.stdout, mode="r|") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None

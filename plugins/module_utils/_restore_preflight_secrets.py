@@ -14,6 +14,7 @@ import json
 import os
 import typing as t
 
+from ._encryption import start_of
 from ._errors import StoreError
 from ._files import file_sha256
 from ._restore_preflight_compose import Composed
@@ -29,6 +30,8 @@ if t.TYPE_CHECKING:
 
 Environments = dict[str, dict[str, str]]
 CONTAINERS = "config/containers.json"
+# What describes the containers of a stack is never as long.
+LARGEST = 1 << 26
 SERVICE = "com.docker.compose.service"
 
 
@@ -37,14 +40,12 @@ def of_backup(manifest: Manifest, directory: str) -> Environments:
 
     Nothing where the backup does not hold them or they cannot be read; raises StoreError where they were changed.
     """
-    artifact = next((entry for entry in manifest.artifacts if entry.path == CONTAINERS), None)
-    path = os.path.join(directory, CONTAINERS)
-    if artifact is None or not os.path.isfile(path):
+    artifact = next((entry for entry in manifest.artifacts if entry.path.startswith(CONTAINERS)), None)
+    if artifact is None or not os.path.isfile(path := os.path.join(directory, artifact.path)):
         return {}
     if file_sha256(path).sha256 != artifact.sha256:
         raise StoreError(f"{path} is damaged: its checksum is not the one of the manifest. Use another backup.")
-    with open(path, encoding="utf-8") as stream:
-        described = json.load(stream)
+    described = json.loads(start_of(path, LARGEST))
     found: Environments = {}
     for entry in described:
         config = entry.get("Config") or {}

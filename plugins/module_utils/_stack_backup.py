@@ -10,13 +10,17 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import os
 import platform
 import time
 import typing as t
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
+from ._anomaly import MARK, NORMAL, limits
+from ._audit import AuditLog
+from ._backup_gate import weigh
 from ._backup_preflight import (
     check_coverage,
     check_freeze,
@@ -26,6 +30,7 @@ from ._backup_preflight import (
     data_directories,
     streamed,
     uncovered,
+    unencrypted,
 )
 from ._backup_store import Store, locked_on_host, new_id, now, tell_phase, unwritable
 from ._capture import Capture, capture
@@ -35,6 +40,8 @@ from ._capture_volumes import archive_name
 from ._compression import tool
 from ._config_bundle import collect
 from ._database_dump import open_snapshot
+from ._encryption import NO_ENCRYPTION, Encryption
+from ._encryption import tool as encryption_tool
 from ._errors import StoreError
 from ._freeze import targets, wait_healthy
 from ._manifest import Manifest
@@ -42,6 +49,7 @@ from ._metrics import DEFAULT_DIRECTORY, Attempt
 from ._metrics import write as write_metrics
 from ._publication import publish
 from ._redis import facts as redis_facts
+from ._signature import usable_key
 from ._stack_find import find_one
 from ._stack_info import database_facts, describe, locate, service_of
 from ._stack_other_databases import with_unnamed
@@ -53,6 +61,7 @@ from ._writers import unfrozen_writers
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ._anomaly import Anomaly, Limits
     from ._backup_store import Backup, Partial
     from ._config_bundle import Bundle
     from ._database_location import Location
@@ -60,6 +69,7 @@ if t.TYPE_CHECKING:
     from ._freeze import Target
     from ._profile import Profile
     from ._redis import RedisFacts
+    from ._signature import Signer
     from ._stack import Data, Stack, StackDatabase, StackRedis
     from ._stack import Request as StackRequest
 
@@ -75,7 +85,8 @@ class Request:
 
     ``freeze`` maps service names to modes; ``version`` is that of the collection. All limits are in seconds: the frozen
     time that is worth a remark, the one after which everything is thawed and the backup fails, and how long to wait
-    for services to be healthy again.
+    for services to be healthy again. Without a ``signing_key`` that of the host signs, where it has one. ``anomaly`` is
+    what is out of the ordinary, see _anomaly.
     """
 
     stack: StackRequest
@@ -89,6 +100,9 @@ class Request:
     freeze_timeout: float = FREEZE_TIMEOUT
     health_timeout: float = HEALTH_TIMEOUT
     metrics_directory: str = DEFAULT_DIRECTORY
+    encryption: Encryption = NO_ENCRYPTION
+    signing_key: str | None = None
+    anomaly: Mapping[str, t.Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,7 +111,8 @@ class Plan:
 
     ``streamed`` are the volumes that the engine has to read, each with a container and a path in it. ``moving`` are the
     volumes and directories that something goes on writing to while all of ``freeze`` is frozen; ``late`` are those of a
-    Redis that writes down what it held at the cut while it goes on.
+    Redis that writes down what it held at the cut while it goes on. ``since`` is when the backup before was cut, in
+    nanoseconds since 1970, None without one.
     """
 
     request: Request
@@ -113,6 +128,9 @@ class Plan:
     warnings: tuple[str, ...]
     id: str
     path: str
+    signer: Signer | None = None
+    limits: Limits = NORMAL
+    since: int | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +141,7 @@ class Taken:
     manifest: Manifest
     metrics: str | None = None
     remarks: tuple[str, ...] = ()
+    anomalies: tuple[Anomaly, ...] = ()
 
 
 def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> Plan:
@@ -132,7 +151,9 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
     check_coverage(stack, request.require_session)
     directories = data_directories(engine, stack)
     check_root(request.root, stack, directories)
-    check_tools(request.compression, request.level)
+    check_tools(request.compression, request.level, request.encryption)
+    signer = usable_key(request.signing_key)
+    normal = limits(request.anomaly, stack.name)
     described = describe(engine, stack)
     databases = tuple((database, locate(engine, database)) for database in stack.databases)
     for entry, (database, location) in zip(described["databases"], databases, strict=True):
@@ -166,6 +187,7 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
             *stack.warnings,
             *bundle.warnings,
             *uncovered(stack),
+            *unencrypted(request.encryption),
             *_unknown_services(stack, request.freeze),
             *check_freeze(stack, request.freeze),
             *_strangers(stack, writers),
@@ -174,7 +196,20 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
         ),
         id=id_,
         path=os.path.join(store.stack_directory(stack.name), id_),
+        signer=signer,
+        limits=normal,
+        since=_last_cut(store, stack.name),
     )
+
+
+def _last_cut(store: Store, stack: str) -> int | None:
+    for backup in reversed(store.backups(stack)):
+        try:
+            cut_at = backup.manifest().cut_at
+            return int(datetime.datetime.fromisoformat(cut_at).timestamp() * 1_000_000_000)
+        except (StoreError, ValueError):
+            continue
+    return None
 
 
 def _unknown_services(stack: Stack, freeze: Mapping[str, str]) -> list[str]:
@@ -263,7 +298,8 @@ def apply(wanted: Plan, engine: Engine, watch: Watch, tell: Callable[[str], None
             unwell = wait_healthy(engine, captured.stillness.healthy, wanted.request.health_timeout)
             tell("publish")
             manifest = _manifest(wanted, engine, partial, started, captured, unwell)
-            return Taken(*publish(partial, manifest))
+            manifest, found = weigh(manifest, AuditLog(wanted.request.root), wanted.limits)
+            return Taken(*publish(partial, manifest, wanted.signer), anomalies=found)
         except OSError as exc:
             # What the engine, the databases and the project directory refuse are errors of their own: this is the
             # disk of the root.
@@ -272,7 +308,8 @@ def apply(wanted: Plan, engine: Engine, watch: Watch, tell: Callable[[str], None
 
 def names(wanted: Plan) -> list[str]:
     """Return the archives and dumps that the backup will hold."""
-    archives = [archive_name(data, wanted.request.compression) for data in wanted.stack.archived()]
+    request = wanted.request
+    archives = [archive_name(data, request.compression, request.encryption) for data in wanted.stack.archived()]
     return archives + dump_names(wanted)
 
 
@@ -289,7 +326,8 @@ def summary(taken: Taken) -> dict[str, t.Any]:
         "frozen_seconds": taken.manifest.freeze["seconds"],
         "frozen": taken.manifest.freeze["services"],
         "artifacts": [artifact.path for artifact in artifacts if artifact.kind in ("archive", "dump")],
-        "remarks": [*taken.manifest.warnings, *taken.remarks],
+        "anomalies": [asdict(anomaly) for anomaly in taken.anomalies],
+        "remarks": [*(one for one in taken.manifest.warnings if not one.startswith(MARK)), *taken.remarks],
         "metrics": taken.metrics,
     }
 
@@ -348,7 +386,12 @@ def _manifest(
         },
         artifacts=captured.artifacts,
         session=tuple(wanted.described["session"]),
-        tools={"engine": engine.info().version, "compression": tool(wanted.request.compression)},
+        encryption=wanted.request.encryption.described(),
+        tools={
+            "engine": engine.info().version,
+            "compression": tool(wanted.request.compression),
+            "encryption": encryption_tool(wanted.request.encryption.method),
+        },
         warnings=(*wanted.warnings, *captured.warnings, *remarks),
     )
 

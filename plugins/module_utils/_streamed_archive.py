@@ -15,13 +15,17 @@ import contextlib
 import typing as t
 
 from ._archive_writer import ArchiveWriter, archive_file
+from ._encryption import NO_ENCRYPTION
 from ._live_archive import Archived, Caught
+from ._seal import sealed
 from ._tree import Totals
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._encryption import Encryption
     from ._process import Stage
+    from ._seal import Seal
 
 REMARK = (
     "it cannot be read by a path of this host, so the engine read it while the services stood still: slower, without "
@@ -32,9 +36,9 @@ REMARK = (
 class StreamedArchive:
     """The archive of one volume in the making. ``streamed_archive`` makes one."""
 
-    def __init__(self, stage: Stage, target: int, *, compression: str, level: int | None, subject: str) -> None:
+    def __init__(self, stage: Stage, seal: Seal, *, compression: str, level: int | None, subject: str) -> None:
         self._stage = stage
-        self._writer = ArchiveWriter(target, compression=compression, level=level, subject=subject)
+        self._writer = ArchiveWriter(seal, compression=compression, level=level, subject=subject)
 
     def start(self) -> None:
         """Do nothing yet: what was read now would have to be read again."""
@@ -62,11 +66,20 @@ class StreamedArchive:
 
 @contextlib.contextmanager
 def streamed_archive(
-    stage: Stage, destination: str, *, compression: str, level: int | None, subject: str
+    stage: Stage,
+    destination: str,
+    *,
+    compression: str,
+    level: int | None,
+    subject: str,
+    encryption: Encryption = NO_ENCRYPTION,
 ) -> Iterator[StreamedArchive]:
     """Yield the archive of what ``stage`` sends; ``destination`` is there when the block ends well, and on disk.
 
     ``subject`` names the volume in messages ("volume crm_storage"). Raises StoreError when the disk is full.
     """
-    with archive_file(destination, subject, lambda: 0) as target:
-        yield StreamedArchive(stage, target, compression=compression, level=level, subject=subject)
+    with (
+        archive_file(destination, subject, lambda: 0) as target,
+        sealed(target, encryption, f"the archive of {subject}") as seal,
+    ):
+        yield StreamedArchive(stage, seal, compression=compression, level=level, subject=subject)

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import typing as t
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ if t.TYPE_CHECKING:
 # How the names begin of what a restore of a whole stack keeps beside or inside a live directory, see _exchange.
 KEPT_PREFIX = ".crm-restore-"
 _KEPT = os.fsencode(KEPT_PREFIX)
+_NEVER = sys.maxsize
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Totals:
     """What a tree holds, its own directory not counted.
 
     ``files`` counts names of regular files and ``bytes`` their apparent sizes, a file with several hard links once.
-    ``others`` are symbolic links, FIFOs and devices. Sockets stand apart: they are never archived.
+    ``others`` are symbolic links, FIFOs and devices. Sockets stand apart: they are never archived. ``changed`` counts
+    the files that were written to since a moment, if there was one to ask for.
     """
 
     files: int = 0
@@ -37,6 +40,7 @@ class Totals:
     bytes: int = 0
     others: int = 0
     sockets: int = 0
+    changed: int = 0
 
     @property
     def entries(self) -> int:
@@ -78,9 +82,11 @@ def walk(directory: str) -> Iterator[tuple[bytes, os.stat_result]]:
 
 
 class Tally:
-    """Counts entries as they come."""
+    """Counts entries as they come; ``since`` is in nanoseconds since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int | None = None) -> None:
+        self._since = _NEVER if since is None else since
+        self._changed = 0
         self._counts = dict.fromkeys((stat.S_IFREG, stat.S_IFDIR, stat.S_IFSOCK), 0)
         self._others = 0
         self._size = 0
@@ -93,14 +99,24 @@ class Tally:
             self._others += 1
             return kind
         self._counts[kind] += 1
-        if kind == stat.S_IFREG and not (status.st_nlink > 1 and self._is_counted(status)):
-            self._size += status.st_size
+        if kind == stat.S_IFREG:
+            if status.st_mtime_ns > self._since:
+                self._changed += 1
+            if not (status.st_nlink > 1 and self._is_counted(status)):
+                self._size += status.st_size
         return kind
 
     def totals(self) -> Totals:
         """Return what was counted so far."""
         counts = self._counts
-        return Totals(counts[stat.S_IFREG], counts[stat.S_IFDIR], self._size, self._others, counts[stat.S_IFSOCK])
+        return Totals(
+            counts[stat.S_IFREG],
+            counts[stat.S_IFDIR],
+            self._size,
+            self._others,
+            counts[stat.S_IFSOCK],
+            self._changed,
+        )
 
     def _is_counted(self, status: os.stat_result) -> bool:
         identity = (status.st_dev, status.st_ino)

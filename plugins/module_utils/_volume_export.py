@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 from ._archive_writer import ArchiveWriter, archive_file, free_bytes, no_space
 from ._compression import COMPRESSIONS, compress_stage
+from ._encryption import NO_ENCRYPTION, Encryption
+from ._encryption import check as check_encryption
 from ._errors import ArchiveError, StackError, StoreError
+from ._seal import sealed
 from ._staging import leftovers
 from ._tar import complaints, create_stage, shortened
 from ._tree import scan
@@ -53,6 +56,7 @@ class Request:
     level: int | None = None
     force: bool = False
     allow_changed: bool = False
+    encryption: Encryption = NO_ENCRYPTION
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ def plan(request: Request, engine: Engine) -> Plan:
     if request.compression not in COMPRESSIONS:
         raise ArchiveError(f"{request.compression} is no compression. Choose one of {', '.join(COMPRESSIONS)}.")
     compress_stage(request.compression, "compress", request.level)
+    check_encryption(request.encryption)
     _check_place(request.archive, directory, request.volume)
     reason = None
     if not os.path.exists(request.archive):
@@ -123,6 +128,7 @@ def apply(wanted: Plan) -> Exported:
         level=request.level,
         subject=f"volume {request.volume}",
         allow_changed=request.allow_changed,
+        encryption=request.encryption,
     )
 
 
@@ -134,6 +140,7 @@ def export_directory(
     level: int | None = None,
     subject: str,
     allow_changed: bool = False,
+    encryption: Encryption = NO_ENCRYPTION,
 ) -> Exported:
     """Archive all of a directory; the archive takes its name once it is complete and on disk.
 
@@ -141,17 +148,20 @@ def export_directory(
     they were read, unless ``allow_changed``, which turns that into warnings; StoreError when the disk is full;
     ProcessError when tar or the compressor failed. Nothing is left over then.
     """
-    with archive_file(destination, subject, lambda: scan(source).bytes) as target:
-        writer = ArchiveWriter(target, compression=compression, level=level, subject=subject)
+    with (
+        archive_file(destination, subject, lambda: scan(source).bytes) as target,
+        sealed(target, encryption, f"the archive of {subject}") as seal,
+    ):
+        writer = ArchiveWriter(seal, compression=compression, level=level, subject=subject)
         code, words = writer.part(create_stage(source, f"archive {subject}"), last=True)
         said = complaints(words)
         if code == 1 and not allow_changed:
             raise changed(subject, said, "Stop or pause the services that write to it, or set allow_changed if")
-    passed, written = writer.passed(), writer.written()
+        passed, written = writer.passed(), writer.written()
     return Exported(
         size=written.size,
         sha256=written.sha256,
-        plain_sha256=written.sha256,
+        plain_sha256=written.plain_sha256,
         files=passed.files,
         directories=passed.directories,
         content_bytes=passed.bytes,

@@ -26,6 +26,7 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
   - crm.continuity._profiles
   - crm.continuity._store
@@ -76,6 +77,12 @@ options:
       - The database that a dump is of, by the name of the file, where that does not say it.
     type: dict
     default: {}
+  signing_key:
+    description:
+      - Private key on the host that signs the checksums of the backup, with C(ssh-keygen -Y sign).
+      - Without it, C(/etc/crm.continuity/signing_key) signs, which the role C(prepare) makes. Where there is none, the
+        backup is not signed.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -154,16 +161,36 @@ rows:
   description: Number of rows in the dumps.
   returned: when changed and not in check mode
   type: int
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._audit_facts import of_backup
 from ..module_utils._backup_adopt import Request, apply, plan, summary
 from ..module_utils._backup_adopt_manifest import missing
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    PROFILE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
 from ..module_utils._stack import Request as StackRequest
 from ..module_utils._version import VERSION
 
@@ -178,6 +205,8 @@ def main() -> None:
             "project_dir": {"type": "path"},
             "volumes": {"type": "dict", "default": {}},
             "databases": {"type": "dict", "default": {}},
+            "signing_key": {"type": "path"},
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
             **STORE_OPTIONS,
@@ -200,7 +229,11 @@ def main() -> None:
             "diff": wanted.diff(),
         }
         if wanted.reason is not None and not module.check_mode:
-            result.update(summary(*apply(wanted, engine)))
+            with audited(module, "adopt", stack=wanted.stack.name) as entry:
+                backup, manifest = apply(wanted, engine)
+                entry.backup = backup.id
+                entry.facts.update(of_backup(backup, manifest), paths=list(module.params["paths"]))
+            result.update(summary(backup, manifest), audit=entry.written)
     module.exit_json(**result)
 
 
@@ -219,6 +252,7 @@ def _request(module: AnsibleModule) -> Request:
         date=params["date"],
         volumes=params["volumes"],
         databases=params["databases"],
+        signing_key=params["signing_key"],
     )
 
 

@@ -25,7 +25,10 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
+  - crm.continuity._keys
+  - crm.continuity._signers
   - crm.continuity._postgresql
   - crm.continuity._store
 attributes:
@@ -197,6 +200,17 @@ encoding:
   description: Encoding of the file.
   returned: with O(table) and O(to), not in check mode when the file is new
   type: str
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
@@ -204,18 +218,32 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup_extract import Request, plan, plan_absent
-from ..module_utils._backup_store import Store
+from ..module_utils._backup_store import LATEST, Store
 from ..module_utils._database_location import in_container
 from ..module_utils._database_options import DATABASE_OPTIONS, DATABASE_RULES, locate
 from ..module_utils._engine import connect
 from ..module_utils._errors import StackError
-from ..module_utils._module import DOCKER_OPTIONS, STORE_OPTIONS, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    KEY_OPTIONS,
+    SIGNER_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    reported_by,
+)
+from ..module_utils._signature import signers_of
 from ..module_utils._stack import COMPOSE
 
 if t.TYPE_CHECKING:
     from ..module_utils._backup_extract import Plan
     from ..module_utils._database_location import Location
     from ..module_utils._engine import DockerEngine
+
+
+# What the audit log says of it: what was asked for, and how much that was.
+NOTED = ("volume", "path", "database", "table", "to", "to_database", "live", "state")
+COUNTED = ("files", "rows", "file", "directory")
 
 
 def main() -> None:
@@ -234,7 +262,10 @@ def main() -> None:
             "allow_devices": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             **DATABASE_OPTIONS,
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
+            **KEY_OPTIONS,
+            **SIGNER_OPTIONS,
             **STORE_OPTIONS,
         },
         mutually_exclusive=[
@@ -250,7 +281,13 @@ def main() -> None:
     )
     _check_target(module)
     with reported_by(module):
-        result = _plan(module).carry_out(act=not module.check_mode)
+        with audited(module, "extract", stack=module.params["stack"], begin=False) as entry:
+            entry.backup = _id(module.params)
+            entry.facts.update({name: module.params[name] for name in NOTED if module.params[name]})
+            result = _plan(module).carry_out(act=not module.check_mode)
+            entry.wanted = result["changed"]
+            entry.facts.update({name: result[name] for name in COUNTED if name in result})
+        result["audit"] = entry.written
     module.exit_json(**result)
 
 
@@ -275,13 +312,25 @@ def _plan(module: AnsibleModule) -> Plan:
         return _of_stack(engine(), params, facts)
 
     if params["state"] == "absent":
-        backup = Store(params["backup_root"]).backup(params["stack"], params["id"])
-        manifest = backup.manifest()
+        manifest = Store(params["backup_root"]).backup(params["stack"], params["id"]).manifest()
         entry = next((e for e in manifest.source["databases"] if e["name"] == params["database"]), {"service": None})
         return plan_absent(params["to_database"], server(entry))
     names = ("stack", "id", "volume", "path", "database", "table", "to", "to_database", "replace", "allow_devices")
-    request = Request(root=params["backup_root"], form=params["format"], **{name: params[name] for name in names})
+    request = Request(
+        root=params["backup_root"],
+        form=params["format"],
+        signers=signers_of(params["signers"], params["signature"]),
+        **{name: params[name] for name in names},
+    )
     return plan(request, engine, server)
+
+
+def _id(params: t.Mapping[str, t.Any]) -> str | None:
+    """Return which backup is meant, as far as there is one, before there is a newer."""
+    if params["id"] != LATEST:
+        return str(params["id"])
+    backups = Store(params["backup_root"]).backups(params["stack"])
+    return backups[-1].id if backups else None
 
 
 def _of_stack(engine: DockerEngine, params: t.Mapping[str, t.Any], facts: t.Mapping[str, t.Any]) -> Location:

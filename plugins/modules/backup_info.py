@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._attributes.info_module
+  - crm.continuity._keys
   - crm.continuity._store
 options:
   stack:
@@ -100,6 +101,47 @@ backups:
       description: Why the backup cannot be used. Null when the manifest is sound.
       returned: always
       type: str
+    standing:
+      description: >-
+        What the audit log says of the backup, and what it counts as for M(crm.continuity.backup_prune). Null when the
+        log cannot be read.
+      returned: always
+      type: dict
+      contains:
+        word:
+          description: V(verified), V(unverified), V(anomalous) or V(damaged).
+          type: str
+        arrived_at:
+          description: When it was published here, in UTC. Null when the log does not know.
+          type: str
+        verified_at:
+          description: When it was last read as a whole and found sound.
+          type: str
+        damage:
+          description: What was wrong with it when it was verified last.
+          type: str
+        anomalies:
+          description: What was out of the ordinary when it was taken.
+          type: list
+          elements: str
+        accepted:
+          description: Why that is as it should be.
+          type: str
+        held:
+          description: Why it is never pruned.
+          type: str
+        held_at:
+          description: Since when.
+          type: str
+        drilled_at:
+          description: When it was last restored for a proof.
+          type: str
+        sums:
+          description: SHA-256 of C(SHA256SUMS) of the backup that all of this is about, where the log says it.
+          type: str
+        manifest:
+          description: SHA-256 of its C(manifest.json), where the log says it.
+          type: str
     size:
       description: Size of all artifacts in bytes.
       returned: when the manifest is sound
@@ -180,7 +222,7 @@ backups:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup_info import Request, describe
-from ..module_utils._module import STORE_OPTIONS, reported_by
+from ..module_utils._module import KEY_OPTIONS, STORE_OPTIONS, reported_by
 
 
 def main() -> None:
@@ -193,6 +235,7 @@ def main() -> None:
             "artifact": {"type": "str"},
             "path": {"type": "str", "default": ""},
             "limit": {"type": "int", "default": 1000},
+            **KEY_OPTIONS,
             **STORE_OPTIONS,
         },
         required_if=[("contents", True, ("id",))],

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._postgresql
   - crm.continuity._docker
+  - crm.continuity._encryption
 attributes:
   check_mode:
     support: full
@@ -186,7 +187,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._compression import COMPRESSIONS
 from ..module_utils._database_dump import Plan, Request, apply, plan
 from ..module_utils._database_options import DATABASE_OPTIONS, DATABASE_RULES, locate
-from ..module_utils._module import DOCKER_OPTIONS, reported_by
+from ..module_utils._module import DOCKER_OPTIONS, ENCRYPTION_OPTIONS, encryption_of, reported_by
 
 if t.TYPE_CHECKING:
     from ..module_utils._database_location import Location
@@ -202,6 +203,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             **DATABASE_OPTIONS,
             **DOCKER_OPTIONS,
+            **ENCRYPTION_OPTIONS,
         },
         supports_check_mode=True,
         **DATABASE_RULES,
@@ -215,6 +217,7 @@ def main() -> None:
             compression=module.params["compression"],
             level=module.params["level"],
             force=module.params["force"],
+            encryption=encryption_of(module),
         )
         wanted = plan(request, location)
         result: dict[str, t.Any] = {

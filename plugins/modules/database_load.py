@@ -27,9 +27,11 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._postgresql
   - crm.continuity._docker
   - crm.continuity._profiles
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -164,6 +166,17 @@ reset:
   description: What was cleared of WhatsApp sessions, and how many rows of it.
   returned: not in check mode
   type: dict
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
@@ -173,7 +186,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._database_load import Plan, Request, apply, plan
 from ..module_utils._database_options import DATABASE_OPTIONS, DATABASE_RULES, locate
 from ..module_utils._database_rules import rules_of
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    PROFILE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
 
 if t.TYPE_CHECKING:
     from ..module_utils._database_location import Location
@@ -193,8 +214,10 @@ def main() -> None:
             "unknown_tables": CHOICE,
             "session": {"type": "str", "choices": ["reset", "keep"], "default": "reset"},
             **DATABASE_OPTIONS,
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
         **DATABASE_RULES,
@@ -204,7 +227,10 @@ def main() -> None:
         wanted = plan(_request(module, location), location)
         result = _described(wanted)
         if not module.check_mode:
-            loaded = apply(wanted, location)
+            with audited(module, "load", begin=False) as entry:
+                entry.facts.update(database=wanted.request.database, path=module.params["path"], rows=result["rows"])
+                loaded = apply(wanted, location)
+            result["audit"] = entry.written
             result["sequences"] = {state.label: state.wanted for state in loaded.synced.changed}
             result["reset"] = loaded.reset
             for remark in loaded.synced.remarks:

@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._postgresql
   - crm.continuity._docker
+  - crm.continuity._keys
 attributes:
   check_mode:
     support: full
@@ -198,7 +199,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._database_options import DATABASE_OPTIONS, DATABASE_RULES, locate
 from ..module_utils._database_restore import Plan, Request, apply, plan
-from ..module_utils._module import DOCKER_OPTIONS, reported_by
+from ..module_utils._module import DOCKER_OPTIONS, KEY_OPTIONS, reported_by
 from ..module_utils._profile import Repair
 
 if t.TYPE_CHECKING:
@@ -227,6 +228,7 @@ def main() -> None:
             "check_space": {"type": "bool", "default": True},
             **DATABASE_OPTIONS,
             **DOCKER_OPTIONS,
+            **KEY_OPTIONS,
         },
         supports_check_mode=True,
         **DATABASE_RULES,

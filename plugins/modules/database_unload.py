@@ -22,9 +22,11 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._postgresql
   - crm.continuity._docker
   - crm.continuity._profiles
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -107,6 +109,17 @@ cut_time:
   returned: when the archive was written
   type: str
   sample: "2026-11-21T02:00:01.500Z"
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
@@ -118,7 +131,15 @@ from ..module_utils._database_options import DATABASE_OPTIONS, DATABASE_RULES, l
 from ..module_utils._database_rules import rules_of
 from ..module_utils._database_unload import Request, apply, plan
 from ..module_utils._errors import ProfileError
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    PROFILE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,8 +154,10 @@ def main() -> None:
             "tables": {"type": "str", "choices": ["all", "classic"], "default": "all"},
             "force": {"type": "bool", "default": False},
             **DATABASE_OPTIONS,
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
         required_if=[("tables", "classic", ("profile",))],
@@ -153,7 +176,10 @@ def main() -> None:
             "diff": wanted.diff(),
         }
         if wanted.changed and not module.check_mode:
-            result.update(asdict(apply(wanted, location)))
+            with audited(module, "extract", begin=False) as entry:
+                unloaded = asdict(apply(wanted, location))
+                entry.facts.update(database=database, to=params["path"], rows=sum(unloaded["rows"].values()))
+            result.update(unloaded, audit=entry.written)
     if wanted.missing:
         module.warn(f"The database does not have: {', '.join(wanted.missing)}. The archive holds the rest.")
     module.exit_json(changed=wanted.changed, **result)

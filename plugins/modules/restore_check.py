@@ -23,7 +23,9 @@ extends_documentation_fragment:
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._attributes.info_module
   - crm.continuity._docker
+  - crm.continuity._keys
   - crm.continuity._profiles
+  - crm.continuity._signers
   - crm.continuity._store
 options:
   stack:
@@ -154,6 +156,22 @@ cut_at:
   description: The instant that all parts of the backup belong to, in UTC.
   returned: success
   type: str
+signature:
+  description: What the signature of the backup says.
+  returned: success
+  type: dict
+  contains:
+    status:
+      description:
+        - V(proved) for one of the host that the manifest names, V(unsigned) where there is none.
+        - V(unproved) for one that is sound, and nobody said whose signatures count.
+      type: str
+    signer:
+      description: The host that has signed it, when that is proved.
+      type: str
+    key:
+      description: Fingerprint of the key.
+      type: str
 profiles:
   description: Names of the profiles that matched when the backup was taken.
   returned: success
@@ -340,12 +358,21 @@ preflight:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    DOCKER_OPTIONS,
+    KEY_OPTIONS,
+    PROFILE_OPTIONS,
+    SIGNER_OPTIONS,
+    STORE_OPTIONS,
+    load_profiles,
+    reported_by,
+)
 from ..module_utils._restore_check import Request, check
 from ..module_utils._restore_preflight_compose import POLICIES
 from ..module_utils._restore_preflight_findings import CHECKS
 from ..module_utils._restore_preflight_images import POLICIES as IMAGE_POLICIES
 from ..module_utils._restore_target import Target
+from ..module_utils._signature import signers_of
 
 
 def main() -> None:
@@ -364,7 +391,9 @@ def main() -> None:
             "database_user": {"type": "str"},
             "database_password": {"type": "str", "no_log": True},
             **DOCKER_OPTIONS,
+            **KEY_OPTIONS,
             **PROFILE_OPTIONS,
+            **SIGNER_OPTIONS,
             **STORE_OPTIONS,
         },
         required_by={"database_password": ["database_user"]},
@@ -394,6 +423,7 @@ def _request(module: AnsibleModule) -> Request:
         allow=tuple(module.params["allow"]),
         overrides=tuple(module.params["compose_overrides"]),
         login=(user, module.params["database_password"]) if user else None,
+        signers=signers_of(module.params["signers"], module.params["signature"]),
     )
 
 

@@ -22,8 +22,10 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
   - crm.continuity._profiles
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -102,6 +104,17 @@ cleared:
     count:
       description: How many rows, keys or files.
       type: int
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
@@ -110,7 +123,15 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    PROFILE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
 from ..module_utils._session_reset import Request, apply, plan
 from ..module_utils._stack import Request as StackRequest
 
@@ -127,8 +148,10 @@ def main() -> None:
             "stack_profiles": {"type": "list", "elements": "str", "default": []},
             "running_ok": {"type": "bool", "default": False},
             "outside_ok": {"type": "bool", "default": False},
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -141,8 +164,12 @@ def main() -> None:
         engine = connect(params["docker_host"], params["docker_timeout"])
         wanted = plan(request, engine, profiles)
         acting = wanted.reason is not None and not module.check_mode
-        cleared = apply(wanted, engine) if acting else wanted.found
+        with audited(module, "reset", stack=params["stack"], begin=False) as entry:
+            cleared = apply(wanted, engine) if acting else wanted.found
+            entry.wanted = acting
+            entry.facts["cleared"] = sum(one.count for one in cleared)
     module.exit_json(
+        audit=entry.written,
         changed=wanted.reason is not None,
         reason=wanted.reason,
         cleared=[asdict(entry) for entry in cleared],

@@ -20,10 +20,14 @@ description:
     A watchdog on the host thaws everything when this module dies or takes too long.
   - Everything that can be wrong is looked for before a service is touched.
   - The backup appears under its name only when it is complete. Whatever happens, what ran before runs afterwards.
+  - It is compared with the good ones before it. One that is out of the ordinary is kept and marked in its manifest and
+    in the audit log, and M(crm.continuity.backup_prune) removes nothing in its favour.
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
+  - crm.continuity._encryption
   - crm.continuity._profiles
   - crm.continuity._store
 attributes:
@@ -93,6 +97,33 @@ options:
     description: Whether to fail when a part of the WhatsApp session is outside the backup.
     type: bool
     default: true
+  anomaly:
+    description:
+      - What is out of the ordinary, compared with the median of the last good backups. 0 turns a rule off.
+      - C(history) is how many backups are looked at (10), C(min_size) how many bytes a backup has at least (1000000).
+      - C(rows_drop), C(files_drop) and C(bytes_drop) are how many percent fewer are too few, of rows of a table and of
+        a database, of files of a volume, and of bytes (50 each). C(ratio_drop) is the same for how much is in a byte of
+        an archive (40), and C(changed) how many percent of the files of a volume may have changed since the backup
+        before (60). C(growth) is how many times as much is too much (10).
+      - Tables that had fewer rows than C(min_rows) (100), and volumes with fewer files than C(min_files) (20), say
+        nothing. What matches a pattern of the list C(ignore) is not compared, such as C(chatwoot.public.notifications).
+      - C(stacks) has the same by name of a stack, where it has limits of its own.
+    type: dict
+    default: {}
+  space_warn:
+    description: Percent of the file system of the backup root from which on RV(space) has a warning.
+    type: float
+    default: 80
+  space_critical:
+    description: Percent from which on it is critical.
+    type: float
+    default: 90
+  signing_key:
+    description:
+      - Private key on the host that signs the checksums of the backup, with C(ssh-keygen -Y sign).
+      - Without it, C(/etc/crm.continuity/signing_key) signs, which the role C(prepare) makes. Where there is none, the
+        backup is not signed.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -129,6 +160,41 @@ freeze:
   returned: success
   type: dict
   sample: {chatwoot: pause, evolution_api: pause}
+signed_with:
+  description: Fingerprint of the key that signs the backup, null where there is none.
+  returned: success
+  type: str
+anomalies:
+  description: >-
+    What is out of the ordinary, each with the C(rule) that it breaks, the C(subject) that does, and a C(message). An
+    empty list when the backup looks like those before it.
+  returned: when not in check mode
+  type: list
+  elements: dict
+space:
+  description: >-
+    The file system of the backup root. A backup is refused when the last one would not fit.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: A directory on it.
+      type: str
+    total:
+      description: Bytes that it has for users.
+      type: int
+    free:
+      description: Bytes that are left.
+      type: int
+    used_percent:
+      description: How full it is, as C(df) counts.
+      type: float
+    level:
+      description: V(ok), V(warning) or V(critical).
+      type: str
+    message:
+      description: What to do about it. Null when nothing.
+      type: str
 remarks:
   description: What the backup does not cover, and other remarks. Also kept in the manifest.
   returned: success
@@ -174,17 +240,43 @@ frozen:
       description: How long it stood still.
       type: float
   sample: [{service: chatwoot, mode: pause, seconds: 0.21}]
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import functools
 import typing as t
+from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._audit_chain import ANOMALOUS
+from ..module_utils._audit_facts import of_backup
 from ..module_utils._engine import connect
 from ..module_utils._freeze import MODES
 from ..module_utils._metrics import DEFAULT_DIRECTORY
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    ENCRYPTION_OPTIONS,
+    PROFILE_OPTIONS,
+    SPACE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    encryption_of,
+    load_profiles,
+    reported_by,
+)
+from ..module_utils._space import limits, space
 from ..module_utils._stack import Request as StackRequest
 from ..module_utils._stack_backup import (
     FREEZE_BUDGET,
@@ -214,8 +306,13 @@ def main() -> None:
             "health_timeout": {"type": "float", "default": HEALTH_TIMEOUT},
             "metrics_directory": {"type": "path", "default": DEFAULT_DIRECTORY},
             "require_session": {"type": "bool", "default": True},
+            "anomaly": {"type": "dict", "default": {}},
+            "signing_key": {"type": "path"},
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
+            **ENCRYPTION_OPTIONS,
             **PROFILE_OPTIONS,
+            **SPACE_OPTIONS,
             **STORE_OPTIONS,
         },
         supports_check_mode=True,
@@ -223,6 +320,9 @@ def main() -> None:
     for limit in ("freeze_timeout", "health_timeout", "freeze_budget"):
         if module.params[limit] <= 0:
             module.fail_json(msg=f"{limit} is {module.params[limit]}: it has to be more than 0 seconds.")
+    wrong = limits(module.params)
+    if wrong:
+        module.fail_json(msg=wrong)
     for service, mode in module.params["freeze"].items():
         if mode not in MODES:
             module.fail_json(msg=f"freeze: {service} cannot be frozen by {mode!r}; it is one of {', '.join(MODES)}.")
@@ -243,25 +343,37 @@ def main() -> None:
         freeze_timeout=module.params["freeze_timeout"],
         health_timeout=module.params["health_timeout"],
         metrics_directory=module.params["metrics_directory"],
+        signing_key=module.params["signing_key"],
+        anomaly=module.params["anomaly"],
+        encryption=encryption_of(module),
     )
     with reported_by(module):
         profiles = load_profiles(module)
         connection = functools.partial(connect, module.params["docker_host"], module.params["docker_timeout"])
         engine = connection()
         if module.check_mode:
-            wanted, taken = plan(request, engine, profiles), None
+            wanted, taken, written = plan(request, engine, profiles), None, None
         else:
-            wanted, taken = take(request, engine, profiles, connection)
+            with audited(module, "backup", stack=request.stack.name) as entry:
+                wanted, taken = take(request, engine, profiles, connection)
+                entry.backup = taken.backup.id
+                entry.facts.update(of_backup(taken.backup, taken.manifest))
+                if taken.anomalies:
+                    entry.result = ANOMALOUS
+                    entry.facts["anomalies"] = [anomaly.message for anomaly in taken.anomalies]
+            written = entry.written
         result: dict[str, t.Any] = {
             "changed": True,
             "id": wanted.id,
             "directory": wanted.path,
             "artifacts": names(wanted),
             "freeze": {target.service: target.mode for target in wanted.freeze},
+            "signed_with": wanted.signer.key if wanted.signer else None,
             "remarks": list(wanted.warnings),
+            "space": asdict(space(request.root, module.params["space_warn"], module.params["space_critical"])),
         }
         if taken is not None:
-            result.update(summary(taken))
+            result.update(summary(taken), audit=written)
         after = "".join(f"{result['directory']}/{name}\n" for name in result["artifacts"])
         result["diff"] = {"before": "", "after": after}
     module.exit_json(**result)

@@ -24,9 +24,11 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
   - crm.continuity._server
   - crm.continuity._profiles
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -127,6 +129,17 @@ remarks:
   returned: always
   type: list
   elements: str
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import functools
@@ -137,9 +150,19 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils._database_options import SERVER_OPTIONS, access
 from ..module_utils._engine import connect
 from ..module_utils._errors import StackError
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    PROFILE_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
 from ..module_utils._stack import COMPOSE
 from ..module_utils._stack_cutover import (
+    COMMITTED,
+    EXPIRED,
     HEALTH_TIMEOUT,
     KEEP_HOURS,
     LIVE,
@@ -153,6 +176,9 @@ from ..module_utils._stack_cutover import (
     take,
 )
 
+# What each state is called in the audit log.
+ACTIONS = {LIVE: "cutover", REVERTED: "revert", COMMITTED: "commit", EXPIRED: "commit"}
+
 
 def main() -> None:
     module = AnsibleModule(
@@ -164,8 +190,10 @@ def main() -> None:
             "timeout": {"type": "float", "default": TIMEOUT},
             "health_timeout": {"type": "float", "default": HEALTH_TIMEOUT},
             **SERVER_OPTIONS,
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **PROFILE_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -195,8 +223,14 @@ def main() -> None:
             wanted = plan(request, engine, profiles)
             result: dict[str, t.Any] = {"restores": _restores(wanted.records), "remarks": []}
         else:
-            wanted, done = take(request, engine, profiles, connection)
+            with audited(module, ACTIONS[request.state], stack=stack, begin=False) as entry:
+                entry.facts["state"] = request.state
+                wanted, done = take(request, engine, profiles, connection)
+                entry.wanted = bool(wanted.records)
+                entry.backup = done.records[0].backup if len(done.records) == 1 else None
+                entry.facts.update(restores=_restores(done.records), downtime=done.downtime)
             result = {
+                "audit": entry.written,
                 "restores": _restores(done.records),
                 "downtime": done.downtime,
                 "phases": dict(done.seconds),

@@ -14,6 +14,7 @@ author:
 description:
   - Unpacks every volume of a backup into a directory beside the live one, and restores every database into a database
     beside the live one, while the stack runs.
+  - Before anything is unpacked, the manifest, its signature and the checksums that it names are compared.
   - Everything is proved before this ends. Checksums of the artifacts, counts of files, rows of every table.
   - Nothing live is changed. M(crm.continuity.stack_cutover) exchanges all of it for the live data in a moment.
   - When anything fails, nothing is left of it. What an earlier run has staged, and what was not made live, is removed
@@ -21,9 +22,13 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
+  - crm.continuity._keys
   - crm.continuity._profiles
   - crm.continuity._server
+  - crm.continuity._signers
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -134,18 +139,46 @@ remarks:
   returned: always
   type: list
   elements: str
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._audit_chain import OK, REFUSED
+from ..module_utils._backup_proof import prove, refuse_strangers
+from ..module_utils._backup_store import Backup
 from ..module_utils._database_options import SERVER_OPTIONS, access
 from ..module_utils._engine import connect
-from ..module_utils._manifest import read
-from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, load_profiles, reported_by
-from ..module_utils._stack_stage import Plan, Request, plan, take
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    DOCKER_OPTIONS,
+    KEY_OPTIONS,
+    PROFILE_OPTIONS,
+    SIGNER_OPTIONS,
+    STORE_OPTIONS,
+    audited,
+    load_profiles,
+    reported_by,
+)
+from ..module_utils._signature import signers_of
+from ..module_utils._stack_stage import Plan, Request, Staged, plan, take
 from ..module_utils._stage_steps import KEEP, RESET, steps
+
+if t.TYPE_CHECKING:
+    from ..module_utils._manifest import Manifest
 
 
 def main() -> None:
@@ -160,8 +193,12 @@ def main() -> None:
             "jobs": {"type": "int"},
             "session": {"type": "str", "choices": [KEEP, RESET], "default": KEEP},
             **SERVER_OPTIONS,
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
+            **KEY_OPTIONS,
             **PROFILE_OPTIONS,
+            **SIGNER_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -178,15 +215,22 @@ def main() -> None:
     )
     with reported_by(module):
         engine = connect(params["docker_host"], params["docker_timeout"])
-        finish = steps(read(params["directory"]), load_profiles(module), engine, params["session"])
+        profiles = load_profiles(module)
         if module.check_mode:
+            steps(_proved(module, request), profiles, engine, params["session"])
             wanted = plan(request, engine)
             result: dict[str, t.Any] = {"remarks": []}
         else:
-            wanted, staged = take(
-                request, engine, on_database=[finish.on_database], on_volume=[finish.on_volume], check=finish.check
-            )
+            with audited(module, "restore", stack=request.stack) as entry:
+                entry.backup, entry.result = request.backup, REFUSED
+                finish = steps(_proved(module, request), profiles, engine, params["session"])
+                entry.result = OK
+                wanted, staged = take(
+                    request, engine, on_database=[finish.on_database], on_volume=[finish.on_volume], check=finish.check
+                )
+                entry.facts.update(_facts(wanted, staged))
             result = {
+                "audit": entry.written,
                 "seconds": staged.seconds,
                 "content_bytes": staged.content_bytes,
                 "files": sum(volume.files for volume in staged.record.volumes),
@@ -195,6 +239,31 @@ def main() -> None:
             }
         result |= {"changed": True, "restore": wanted.id, "replaces": wanted.replaces, "diff": _diff(wanted)}
     module.exit_json(**result)
+
+
+def _proved(module: AnsibleModule, request: Request) -> Manifest:
+    """Return the manifest of the backup, once it and all that is to be restored are what was signed."""
+    place = os.path.normpath(request.directory)
+    backup = Backup(os.path.basename(os.path.dirname(place)), request.backup, place)
+    manifest, _proof = prove(backup, signers_of(module.params["signers"], module.params["signature"]))
+    wanted = [(entry["archive"], entry["sha256"]) for entry in request.volumes]
+    wanted += [(entry["deleted"], entry["deleted_sha256"]) for entry in request.volumes if entry["deleted"]]
+    wanted += [(entry["dump"], entry["sha256"]) for entry in request.databases]
+    wanted += [(entry["globals"], entry.get("globals_sha256")) for entry in request.databases if entry["globals"]]
+    refuse_strangers(manifest, place, wanted)
+    return manifest
+
+
+def _facts(wanted: Plan, staged: Staged) -> dict[str, t.Any]:
+    return {
+        "restore": wanted.id,
+        "from": wanted.request.directory,
+        "replaces": wanted.replaces,
+        "volumes": [volume.name for volume in staged.record.volumes],
+        "databases": [database.name for database in staged.record.databases],
+        "rows": staged.rows,
+        "seconds": staged.seconds,
+    }
 
 
 def _diff(wanted: Plan) -> dict[str, str]:

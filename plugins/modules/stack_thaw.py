@@ -21,7 +21,9 @@ description:
 extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
+  - crm.continuity._audit
   - crm.continuity._docker
+  - crm.continuity._store
 attributes:
   check_mode:
     support: full
@@ -84,14 +86,26 @@ remarks:
   returned: always
   type: list
   elements: str
+audit:
+  description: The line that the audit log got for this, for a control node to keep. Null where it got none.
+  returned: success
+  type: dict
+  contains:
+    sequence:
+      description: Number of the event.
+      type: int
+    sha256:
+      description: Checksum of its line.
+      type: str
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import DOCKER_OPTIONS, reported_by
-from ..module_utils._stack_thaw import Request, thaw_stacks
+from ..module_utils._audit_chain import FAILED
+from ..module_utils._module import ACTOR_OPTIONS, DOCKER_OPTIONS, STORE_OPTIONS, Entry, audited, reported_by
+from ..module_utils._stack_thaw import Outcome, Request, thaw_stacks
 
 
 def main() -> None:
@@ -99,7 +113,9 @@ def main() -> None:
         argument_spec={
             "stack": {"type": "str"},
             "force": {"type": "bool", "default": False},
+            **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
+            **STORE_OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -110,7 +126,9 @@ def main() -> None:
         docker_timeout=module.params["docker_timeout"],
     )
     with reported_by(module):
-        outcome = thaw_stacks(request, act=not module.check_mode)
+        with audited(module, "thaw", stack=request.stack, begin=False) as entry:
+            outcome = thaw_stacks(request, act=not module.check_mode)
+            _describe(entry, outcome)
         thawed = [
             {"stack": done.stack, "service": entry.service, "container": entry.container, "action": entry.action}
             for done in outcome.thawed
@@ -121,6 +139,7 @@ def main() -> None:
             "changed": bool(thawed or closed),
             "thawed": thawed,
             "closed": closed,
+            "audit": entry.written,
             "remarks": [remark for done in outcome.thawed for remark in done.remarks],
             "diff": {
                 "before": "".join(
@@ -135,6 +154,19 @@ def main() -> None:
         if trouble := (*outcome.busy, *outcome.failed):
             module.fail_json(msg=" ".join(trouble), **result)
     module.exit_json(**result)
+
+
+def _describe(entry: Entry, outcome: Outcome) -> None:
+    """Fill in the event; nothing happened where nothing stood still."""
+    services = [one.service for done in outcome.thawed for one in done.revived]
+    trouble = [*outcome.busy, *outcome.failed]
+    stacks = [done.stack for done in outcome.thawed if done.revived or done.closed]
+    entry.wanted = bool(stacks or outcome.failed)
+    entry.stack = stacks[0] if len(stacks) == 1 else entry.stack
+    entry.facts.update(stacks=stacks, services=services)
+    if trouble:
+        entry.result = FAILED
+        entry.facts["message"] = " ".join(trouble)
 
 
 _BEFORE = {"thaw": "frozen", "unpause": "paused", "start": "not running"}

@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._docker
+  - crm.continuity._encryption
 attributes:
   check_mode:
     support: full
@@ -127,7 +128,7 @@ sha256:
   type: str
   sample: 1f683d5ab7073ace3ada2f81663c485daec81af7328a44f57ad8062fc5fe2b5b
 plain_sha256:
-  description: Checksum of the archive before encryption. This module does not encrypt, so it equals RV(sha256).
+  description: Checksum of the compressed archive before encryption. Without encryption, it equals RV(sha256).
   returned: changed, not in check mode
   type: str
   sample: 1f683d5ab7073ace3ada2f81663c485daec81af7328a44f57ad8062fc5fe2b5b
@@ -140,7 +141,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._compression import COMPRESSIONS
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, reported_by
+from ..module_utils._module import DOCKER_OPTIONS, ENCRYPTION_OPTIONS, encryption_of, reported_by
 from ..module_utils._volume_export import Request, apply, plan
 
 
@@ -154,6 +155,7 @@ def main() -> None:
             "force": {"type": "bool", "default": False},
             "allow_changed": {"type": "bool", "default": False},
             **DOCKER_OPTIONS,
+            **ENCRYPTION_OPTIONS,
         },
         supports_check_mode=True,
     )
@@ -164,6 +166,7 @@ def main() -> None:
         level=module.params["level"],
         force=module.params["force"],
         allow_changed=module.params["allow_changed"],
+        encryption=encryption_of(module),
     )
     with reported_by(module):
         wanted = plan(request, connect(module.params["docker_host"], module.params["docker_timeout"]))

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._docker
+  - crm.continuity._keys
 attributes:
   check_mode:
     support: full
@@ -190,7 +191,7 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._engine import connect
-from ..module_utils._module import DOCKER_OPTIONS, reported_by
+from ..module_utils._module import DOCKER_OPTIONS, KEY_OPTIONS, reported_by
 from ..module_utils._volume_import import Request, apply, plan, rehearse
 
 
@@ -211,6 +212,7 @@ def main() -> None:
             "allow_devices": {"type": "bool", "default": False},
             "max_bytes": {"type": "int"},
             **DOCKER_OPTIONS,
+            **KEY_OPTIONS,
         },
         required_one_of=[("volume", "directory")],
         mutually_exclusive=[("volume", "directory")],

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lab.server import LabError, say
 
+from . import verify
 from .databases import SQL
 from .subjects import TIMES, Row, Samples, Subject
 from .volumes import Tree, fill, runbook
@@ -141,7 +142,10 @@ def rows(server: Server, tree: Tree, contacts: int, rounds: int) -> list[Row]:
     theirs = one.as_the_runbook()
     peer = Samples(server)
     peer.interleave([theirs], 1)
-    found = _rows(one, five, contacts, peer.median(theirs.name))
+    found = [
+        *_rows(one, five, contacts, peer.median(theirs.name)),
+        *verify.rows(server, five.name, OUT, rounds),
+    ]
     for stack in (one, five):
         stack.remove()
     return found

@@ -87,6 +87,11 @@ class Samples:
             area, name, "s", self.median(ours), self.median(peer), ratio, f"≤ {times:g}{TIMES} the time", ratio <= times
         )
 
+    def beside(self, area: str, name: str, ours: str, peer: str) -> Row:
+        """Show two subjects side by side, without a budget."""
+        ratio = self.median(ours) / self.median(peer)
+        return Row(area, name, "s", self.median(ours), self.median(peer), ratio, "none", holds=True)
+
 
 def memory_row(area: str, name: str, ours: float, peer: float, budget: float) -> Row:
     """Compare two amounts of memory in bytes; the budget is in megabytes and bounds ours."""

@@ -62,6 +62,7 @@ def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
     fill(server, "bench_data", tree)
     fill(server, "bench_small", small)
     zst, gz = _export(server, "bench_data", "zstd"), _export(server, "bench_data", "gzip")
+    aged, by_passphrase = (_export(server, "bench_data", "zstd", encryption) for encryption in _encryptions(server))
     little = _export(server, "bench_small", "zstd")
     restored, restored_little = _import(server, "bench_data", zst), _import(server, "bench_small", little)
     _same_files(server, "bench_data", FRESH + "_data")
@@ -78,8 +79,9 @@ def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
     )
     theirs = runbook("bench_data")
     ours_gz = _ours("our export .tar.gz", gz)
+    ours_age, ours_aes = _ours("our export + age", aged), _ours("our export + aes256", by_passphrase)
     samples = Samples(server)
-    quick = [ours_zst, bare, ours_gz, ours_import, bare_import]
+    quick = [ours_zst, bare, ours_age, ours_aes, ours_gz, ours_import, bare_import]
     # The runbook takes longer than all the others together: they have time for two turns in each round.
     samples.interleave([*quick, theirs, *quick], rounds)
     _same_files(server, "bench_data", "bench_bare")
@@ -95,6 +97,8 @@ def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
             bare_import.name,
             1.5,
         ),
+        samples.within("trust", "export + age; peer: bare tar | zstd -T0 -3", ours_age.name, bare.name, 1.4),
+        samples.beside("trust", "export + aes256 (GnuPG); peer: bare tar | zstd -T0 -3", ours_aes.name, bare.name),
     ]
     say("measuring memory")
     little_import = _ours("our import", restored_little, _without("bench_small"))
@@ -110,10 +114,25 @@ def rows(server: Server, tree: Tree, rounds: int) -> list[Row]:
     return found
 
 
-def _export(server: Server, volume: str, compression: str) -> Prepared:
-    archive = f"{OUT}/{volume}.{compression}"
-    arguments = {"volume": volume, "archive": archive, "compression": compression, "force": True}
-    return server.module(f"export-{volume}-{compression}", "volume_export", arguments)
+def _encryptions(server: Server) -> list[dict[str, t.Any]]:
+    """Make keys on the server, and return how to encrypt with age and with a passphrase."""
+    keys = "/dev/shm/bench"
+    server.shell(f"umask 077; mkdir -p {keys}; [ -e {keys}/identity ] || age-keygen -o {keys}/identity 2>/dev/null")
+    server.shell(f"umask 077; head -c 32 /dev/urandom | base64 >{keys}/passphrase")
+    recipient = server.shell(f"age-keygen -y {keys}/identity").stdout.decode().strip()
+    return [
+        {"method": "age", "recipients": [recipient]},
+        {"method": "aes256", "passphrase_file": f"{keys}/passphrase"},
+    ]
+
+
+def _export(server: Server, volume: str, compression: str, encryption: dict[str, t.Any] | None = None) -> Prepared:
+    method = f".{encryption['method']}" if encryption else ""
+    name = f"{volume}.{compression}{method}"
+    arguments: dict[str, t.Any] = {"volume": volume, "archive": f"{OUT}/{name}", "compression": compression}
+    if encryption:
+        arguments["encryption"] = encryption
+    return server.module(f"export-{name}", "volume_export", {**arguments, "force": True})
 
 
 def _import(server: Server, source: str, exported: Prepared) -> Prepared:

@@ -36,7 +36,8 @@ COUNTS = {
     "full-disk": (12, 3),
     "full-in-delta": (3, 1),
     "read-only": (1, 1),
-    "flips": (200, 20),
+    "flips": (1000, 20),
+    "sealed": (40, 8),
     "flips-restore": (20, 4),
     "truncated": (50, 9),
     "hostile": (1, 1),
@@ -57,7 +58,7 @@ COUNTS = {
     "stage-killed": (12, 3),
     "stage-full": (3, 1),
     "stage-unfit": (1, 1),
-    "stage-flips": (6, 2),
+    "stage-flips": (40, 4),
     "unconfirmed": (1, 1),
     "under-load": (50, 4),
 }

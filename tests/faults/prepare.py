@@ -18,14 +18,19 @@ if t.TYPE_CHECKING:
 SEED = f"{LAB}/seed"
 PLACE = f"{LAB}/damage"
 COPY = "/var/backups/damage"
+KEYS = "/dev/shm/faults"
 ELSEWHERE = "/var/backups/elsewhere"
 VOLUMES = "/var/lib/docker/volumes"
+# Made by the playbook prepare.
+SIGNING_KEY = "/etc/crm.continuity/signing_key"
 # Seconds; the cut of one line hangs for longer than that.
 TIMEOUT = 2
 # Services that are stopped and not paused where the line says so.
 STOPPED = ("chatwoot_sidekiq", "evolution_api")
 # What a hostile archive may hold at most.
 MOST = 40_000_000
+# Lines of the audit log.
+LOGGED = 3
 COMPRESSIONS = {"tar.zst": "zstd", "tar.gz": "gzip", "tar": "none"}
 
 
@@ -47,10 +52,21 @@ def prepare(server: Server) -> str:
     server.module("backup-stop", "stack_backup", {"stack": crm.STACK, "freeze": dict.fromkeys(STOPPED, "stop")})
     path: str = taken.result["directory"]
     server.shell(f"mkdir -p {COPY}/{crm.STACK} {PLACE} && cp -a {path} {COPY}/{crm.STACK}/")
-    server.module("verify-copy", "backup_verify", {"stack": crm.STACK, "backup_root": COPY})
+    copy = {"stack": crm.STACK, "backup_root": COPY, "signers": [_signer(server)]}
+    for _line in range(LOGGED):
+        server.module("verify-copy-noted", "backup_verify", copy)
+    # One bit after the other is flipped in the audit log, too, and flipped back: nothing is to be added meanwhile.
+    server.module("verify-copy", "backup_verify", {**copy, "record": False})
     _archives(server)
     _dump(server, path)
+    _sealed(server)
     return path
+
+
+def _signer(server: Server) -> str:
+    """Return the line by which the signatures of the server are recognised."""
+    key = server.shell(f"ssh-keygen -y -f {SIGNING_KEY}").stdout.decode().split()[:2]
+    return " ".join([server.run("uname", "--nodename").stdout.decode().strip(), *key])
 
 
 def _archives(server: Server) -> None:
@@ -78,6 +94,30 @@ def _dump(server: Server, backup: str) -> None:
     server.run("cp", f"{backup}/databases/evolution.dump.zst", dump)
     arguments = {"container": "crm-postgres-1", "database": "faults_target", "path": dump, "replace": True}
     server.module("restore-summed", "database_restore", arguments | {"sha256": _sha256(server, dump)})
+
+
+def _sealed(server: Server) -> None:
+    """Encrypt an archive and a dump with each method, and restore both once with the right key, another and none."""
+    server.shell(f"umask 077; mkdir -p {KEYS}; for name in right other; do age-keygen -o {KEYS}/$name; done")
+    server.shell(f"umask 077; for name in right other; do echo $name >{KEYS}/$name.words; done")
+    recipient = server.shell(f"age-keygen -y {KEYS}/right").stdout.decode().strip()
+    methods: dict[str, tuple[str, str, dict[str, t.Any]]] = {
+        "age": ("age", "identity_file", {"recipients": [recipient]}),
+        "aes256": ("gpg", "passphrase_file", {"passphrase_file": f"{KEYS}/right.words"}),
+    }
+    container = {"container": "crm-postgres-1"}
+    for method, (ending, option, how) in methods.items():
+        encryption = {"encryption": {"method": method, **how}}
+        archive, dump = (f"{PLACE}/sealed.{kind}.zst.{ending}" for kind in ("tar", "dump"))
+        server.module("seal", "volume_export", _from("faults_source", archive) | encryption)
+        server.module("seal", "database_dump", {**container, "database": "faults_target", "path": dump, **encryption})
+        for key in ("right", "other", "none"):
+            path = f"{KEYS}/{key}{'.words' if method == 'aes256' else ''}"
+            given = {option: path} if key != "none" else {}
+            imported = _from("faults_target", archive) | given | {"replace": True}
+            server.module(f"import-{method}-{key}", "volume_import", imported, accept=(0, 2))
+            restored = {**container, "database": "faults_target", "path": dump, "replace": True, **given}
+            server.module(f"restore-{method}-{key}", "database_restore", restored, accept=(0, 2))
 
 
 def _from(volume: str, archive: str) -> dict[str, t.Any]:

@@ -9,19 +9,39 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import (
+    _audit,
     _backup_store,
+    _encryption,
     _journal,
+    _module,
+    _signature,
     _stack_cutover,
     _stack_stage,
     _stack_thaw,
     _watchdog,
 )
+from ansible_collections.crm.continuity.tests.unit import keys
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_place(tmp_path_factory):
+    """Keep what fixtures of a whole file do apart from the host, and from other processes that run tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (_backup_store, _encryption):
+            patch.setattr(module, "RUN", str(tmp_path_factory.mktemp("run")))
+        patch.setattr(_audit, "DEFAULT_HEADS", str(tmp_path_factory.mktemp("heads")))
+        patch.setattr(_signature, "DEFAULT_KEY", str(tmp_path_factory.mktemp("etc") / "signing_key"))
+        for module in (_journal, _watchdog, _stack_thaw):
+            patch.setattr(module, "DEFAULT_JOURNAL", str(tmp_path_factory.getbasetemp() / "journal"))
+        yield
 
 
 @pytest.fixture(autouse=True)
 def own_locks(monkeypatch, tmp_path_factory):
     """Keep the locks of the host's stacks apart: a watchdog of one test may still hold one while the next runs."""
-    monkeypatch.setattr(_backup_store, "RUN", str(tmp_path_factory.mktemp("run")))
+    directory = str(tmp_path_factory.mktemp("run"))
+    for module in (_backup_store, _encryption):
+        monkeypatch.setattr(module, "RUN", directory)
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +60,50 @@ def restores(monkeypatch, tmp_path_factory):
     for module in (_stack_cutover, _stack_stage, _stack_thaw):
         monkeypatch.setattr(module, "DEFAULT_RECORDS", str(directory))
     return directory
+
+
+@pytest.fixture(autouse=True)
+def heads(monkeypatch, tmp_path_factory):
+    """Return where the ends of audit logs are remembered, which is not on this host."""
+    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "audit"
+    monkeypatch.setattr(_audit, "DEFAULT_HEADS", str(directory))
+    return directory
+
+
+@pytest.fixture
+def gnupg_home():
+    """Return where GnuPG is told to look for settings, keys and its agent."""
+    return f"{_encryption.RUN}/gnupg"
+
+
+@pytest.fixture
+def age_pair(tmp_path_factory):
+    """Return keys of age."""
+    return keys.age_pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def passphrase_pair(tmp_path_factory):
+    """Return passphrases."""
+    return keys.passphrase_pair(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(params=["age", "aes256"])
+def key_pair(request, tmp_path_factory):
+    """Return keys of every method."""
+    make = {"age": keys.age_pair, "aes256": keys.passphrase_pair}[request.param]
+    return make(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(autouse=True)
+def no_signing_key(monkeypatch, tmp_path_factory):
+    """Let no backup of a test be signed with the key of this host."""
+    monkeypatch.setattr(_signature, "DEFAULT_KEY", str(tmp_path_factory.mktemp("etc") / "signing_key"))
+
+
+@pytest.fixture(autouse=True)
+def default_root(monkeypatch, tmp_path_factory):
+    """Return the backup root of modules that are told of none, which is not that of this host and does not exist."""
+    root = tmp_path_factory.mktemp("var") / "backups"
+    monkeypatch.setitem(_module.STORE_OPTIONS["backup_root"], "default", str(root))
+    return root

@@ -22,7 +22,7 @@ ALLOWED = {
     "docker": {"module_utils/_engine.py"},
     "requests": {"module_utils/_engine.py"},
     "psycopg2": {"module_utils/_database.py"},
-    "ansible": {"module_utils/_module.py", "modules/", "action/", "plugin_utils/"},
+    "ansible": {"module_utils/_module.py", "modules/", "action/", "lookup/", "plugin_utils/"},
 }
 
 

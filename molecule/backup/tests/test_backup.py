@@ -14,6 +14,7 @@ import pytest
 testinfra_hosts = ["ansible://mol-a"]
 
 ROOT = "/var/backups/crm"
+ATTEMPTS = 3
 RUNS = ("backup", "gzip")
 VOLUMES = {
     "crm": {"crm_chatwoot_public", "crm_chatwoot_storage", "crm_evolution_instances", "crm_redis_data"},
@@ -141,7 +142,7 @@ def test_a_service_that_was_frozen_by_stopping_it_runs_again(evidence):
 
 
 def test_nothing_but_complete_backups_is_there(host, backups):
-    assert lines(host, "ls -A %s", ROOT) == ["crm", "ticketz"]
+    assert lines(host, "ls -A %s", ROOT) == ["audit.jsonl", "crm", "ticketz"]
     for stack, found in backups.items():
         assert len(found) == len(RUNS)
         assert all(re.fullmatch(rf"{ROOT}/{stack}/\d{{8}}T\d{{6}}Z(-\d+)?", path) for path in found)
@@ -194,10 +195,14 @@ def test_stock_tools_read_every_archive(host, backup, manifest, compression):
 
 def test_pg_restore_of_the_server_reads_every_dump(host, backup, manifest, stack, compression):
     for entry in artifacts(manifest, "dump").values():
-        listed = host.check_output(
+        command = (
             f"{unpacked(compression)} {backup}/{entry['path']} | docker exec -i {stack}-postgres-1 pg_restore --list"
         )
-        assert listed.count("TABLE DATA") == len(entry["facts"]["rows"])
+        # On a busy machine runc fails now and then to start a process at all.
+        outcomes = (host.run(command) for _attempt in range(ATTEMPTS))
+        listed = next(outcome for outcome in outcomes if "OCI runtime exec failed" not in outcome.stdout)
+        assert listed.rc == 0
+        assert listed.stdout.count("TABLE DATA") == len(entry["facts"]["rows"])
 
 
 def test_compose_and_env_files_are_kept_as_they_are(host, backup, stack, compression):

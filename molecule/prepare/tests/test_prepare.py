@@ -11,7 +11,7 @@ import pytest
 testinfra_hosts = ["ansible://mol-b"]
 
 
-@pytest.mark.parametrize("package", ["python3-docker", "python3-psycopg2", "tar", "zstd", "isal"])
+@pytest.mark.parametrize("package", ["python3-docker", "python3-psycopg2", "tar", "zstd", "isal", "age", "gnupg"])
 def test_what_the_modules_need_is_installed(host, package):
     assert host.package(package).is_installed
 

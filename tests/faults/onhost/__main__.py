@@ -10,7 +10,7 @@ import argparse
 import random
 import typing as t
 
-from . import blows, cutovers, damage, disks, gone, hostile, small, stages, under_load, unfit
+from . import blows, cutovers, damage, disks, gone, hostile, sealed, small, stages, under_load, unfit
 from .tally import Tally
 
 if t.TYPE_CHECKING:
@@ -100,7 +100,8 @@ LINES: dict[str, tuple[str, str, Act]] = {
     "power-cut": ("capture", "power cut of the server while frozen", _nothing),
     "under-load": ("capture", UNDER_LOAD, lambda t, c, _chance: under_load.backed_up(t, c)),
     "resumed": ("capture", UNDER_LOAD, lambda t, _count, _chance: under_load.resumed(t)),
-    "flips": ("trust", "one bit flipped, then verify", damage.flipped),
+    "flips": ("trust", "one bit flipped in artifact, manifest, signature or audit log, then verify", damage.flipped),
+    "sealed": ("trust", "other or no key, truncated or changed ciphertext, then restore", sealed.refused),
     "flips-restore": ("restore", "one bit flipped, then import or restore", damage.restored),
     "truncated": ("restore", "truncated archive, no checksum given", damage.truncated),
     "stage-killed": ("restore", "SIGKILL while a restore is being staged", stages.killed),
@@ -110,7 +111,7 @@ LINES: dict[str, tuple[str, str, Act]] = {
         "dump that breaks off at 90 %, dump of a newer PostgreSQL",
         lambda tally, _count, _chance: stages.unfit(tally),
     ),
-    "stage-flips": ("restore", "one bit flipped, then staged", stages.flipped),
+    "stage-flips": ("restore", "one bit flipped in any file, then staged", stages.flipped),
     "unconfirmed": (
         "restore",
         "playbook crm.continuity.restore over data, unconfirmed",

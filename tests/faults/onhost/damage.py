@@ -23,15 +23,19 @@ COPY = Path("/var/backups/damage")
 PLACE = Path("/root/lab/damage")
 ARCHIVE = PLACE / "summed.tar.zst"
 DUMP = PLACE / "summed.dump.zst"
+SIGNATURE, LOG = "SHA256SUMS.sig", "audit.jsonl"
 ENDINGS = ("tar.zst", "tar.gz", "tar")
 
 
 def flipped(tally: Tally, count: int, chance: random.Random) -> None:
-    """Flip one bit of a backup, verify, and flip it back."""
+    """Flip one bit of a backup, its signature or the audit log, verify, and flip it back."""
     shutil.rmtree(COPY / backups.STACK, ignore_errors=True)
     id_ = max(backups.listed())
     shutil.copytree(backups.ROOT / backups.STACK / id_, COPY / backups.STACK / id_)
     files = sorted(path for path in (COPY / backups.STACK / id_).rglob("*") if path.is_file())
+    if not any(path.name == SIGNATURE for path in files):
+        tally.add("the backup has a signature", Attempt(other=["nothing signed it"]))
+    files.append(COPY / LOG)
     sizes = [path.stat().st_size for path in files]
     for number in range(count):
         # By turns each file alike, so that small ones are hit, and each byte alike.

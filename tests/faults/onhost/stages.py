@@ -98,9 +98,9 @@ def unfit(tally: Tally) -> None:
 
 
 def flipped(tally: Tally, count: int, chance: random.Random) -> None:
-    """Flip one bit of any archive or dump, and stage that."""
+    """Flip one bit of any file of the backup, also of its manifest and signature, and stage that."""
     before = _ready()
-    files = sorted(path for part in ("volumes", "databases") for path in small.ROOT.glob(f"{small.STACK}/2*/{part}/*"))
+    files = sorted(path for path in small.ROOT.glob(f"{small.STACK}/2*/**/*") if path.is_file())
     for number in range(count):
         path = files[number % len(files)]
         flip(path, bit := chance.randrange(path.stat().st_size * 8))

@@ -65,6 +65,8 @@ def replace(directory: Path, artifact: str, change: Callable[[bytes], bytes]) ->
     manifest.write_text(json.dumps(described, indent=2) + "\n")
     sums = directory / "SHA256SUMS"
     names = [line.partition("  ")[2] for line in sums.read_text().splitlines()]
+    # It would be refused for that alone.
+    (directory / "SHA256SUMS.sig").unlink()
     sums.write_text("".join(f"{_sha256((directory / name).read_bytes())}  {name}\n" for name in names))
 
 

@@ -10,9 +10,11 @@ import subprocess
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._archive_writer import ArchiveWriter
+from ansible_collections.crm.continuity.plugins.module_utils._encryption import NO_ENCRYPTION
 from ansible_collections.crm.continuity.plugins.module_utils._errors import ArchiveError, ProcessError
 from ansible_collections.crm.continuity.plugins.module_utils._files import file_sha256
 from ansible_collections.crm.continuity.plugins.module_utils._process import Stage
+from ansible_collections.crm.continuity.plugins.module_utils._seal import Seal
 from ansible_collections.crm.continuity.plugins.module_utils._streamed_archive import streamed_archive
 from ansible_collections.crm.continuity.plugins.module_utils._tar import create_stage, list_stage
 from ansible_collections.crm.continuity.plugins.module_utils._tar_gate import A_DIRECTORY, A_FILE
@@ -38,9 +40,14 @@ def listing(tmp_path, compression):
     return subprocess.run(["tar", "-t"], input=plain, capture_output=True, check=True).stdout.decode().split()
 
 
+def writing(target, compression, record=None, encryption=NO_ENCRYPTION):
+    seal = Seal(target, encryption, "volume v")
+    return ArchiveWriter(seal, compression=compression, level=None, subject="volume v", record=record)
+
+
 @pytest.mark.parametrize("compression", list(UNPACK))
 def test_parts_are_one_archive_for_stock_tools(compression, tmp_path, target):
-    writer = ArchiveWriter(target, compression=compression, level=None, subject="volume v")
+    writer = writing(target, compression)
 
     writer.part(sending(tmp_path, "1", directory(b"./") + file(b"./a", b"one") + END))
     writer.part(sending(tmp_path, "2", file(b"./a", b"two") + file(b"./b") + END))
@@ -49,11 +56,11 @@ def test_parts_are_one_archive_for_stock_tools(compression, tmp_path, target):
 
     assert listing(tmp_path, compression) == ["./", "./a", "./a", "./b"]
     assert (writer.passed().files, writer.passed().duplicates) == (2, 1)
-    assert writer.written() == file_sha256(str(tmp_path / "archive"))
+    assert writer.written().sha256 == file_sha256(str(tmp_path / "archive")).sha256
 
 
 def test_an_archive_without_its_last_part_is_not_whole(tmp_path, target):
-    writer = ArchiveWriter(target, compression="none", level=None, subject="volume v")
+    writer = writing(target, "none")
 
     writer.part(sending(tmp_path, "1", file(b"./a", b"one") + END))
 
@@ -62,7 +69,7 @@ def test_an_archive_without_its_last_part_is_not_whole(tmp_path, target):
 
 def test_members_are_recorded_by_their_shortest_names_with_what_they_were_before(tmp_path, target):
     records = []
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v", record=records.append)
+    writer = writing(target, "zstd", records.append)
 
     writer.part(sending(tmp_path, "1", directory(b"./") + directory(b"./d/") + file(b"./d//a") + END))
     writer.part(sending(tmp_path, "2", file(b"./d/a") + file(b"./b") + END))
@@ -79,7 +86,7 @@ def test_members_are_recorded_by_their_shortest_names_with_what_they_were_before
 
 
 def test_what_is_forgotten_does_not_count_any_more(tmp_path, target):
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v")
+    writer = writing(target, "zstd")
     writer.part(sending(tmp_path, "1", directory(b"./d/") + file(b"./d/a") + file(b"./b") + END))
 
     assert writer.forget(b"d/a")
@@ -91,7 +98,7 @@ def test_what_is_forgotten_does_not_count_any_more(tmp_path, target):
 
 
 def test_rules_hold_over_parts(tmp_path, target):
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v")
+    writer = writing(target, "zstd")
     writer.part(sending(tmp_path, "1", file(b"./a") + END))
 
     # To a file of an earlier part, and to one that no part has.
@@ -101,7 +108,7 @@ def test_rules_hold_over_parts(tmp_path, target):
 
 
 def test_what_was_thrown_away_is_gone(tmp_path, target):
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v")
+    writer = writing(target, "zstd")
     writer.part(sending(tmp_path, "1", file(b"./a", os.urandom(5000)) + END))
 
     writer.restart()
@@ -109,11 +116,11 @@ def test_what_was_thrown_away_is_gone(tmp_path, target):
 
     assert listing(tmp_path, "zstd") == ["./b"]
     assert (writer.passed().files, writer.holds(b"a")) == (1, 0)
-    assert writer.written() == file_sha256(str(tmp_path / "archive"))
+    assert writer.written().sha256 == file_sha256(str(tmp_path / "archive")).sha256
 
 
 def test_a_program_that_dies_is_named_with_its_words(tmp_path, target):
-    writer = ArchiveWriter(target, compression="zstd", level=None, subject="volume v")
+    writer = writing(target, "zstd")
     stage = Stage("send", ["sh", "-c", "echo no disk >&2; exit 2"], accept=frozenset({0, 1, 2}))
 
     with pytest.raises(ProcessError, match="Cannot send: tar exited with 2: no disk"):
@@ -126,7 +133,7 @@ def test_listed_names_are_archived_without_what_is_in_them(tmp_path, target):
     make_tree(source)
     names = b"./deep\0./--help\0./new\nline\0./latin-\xe9\xff\0"
     (tmp_path / "names").write_bytes(names)
-    writer = ArchiveWriter(target, compression="none", level=None, subject="volume v")
+    writer = writing(target, "none")
 
     with open(tmp_path / "names", "rb") as stream:
         code, words = writer.part(list_stage(str(source), "archive"), names=stream.fileno(), last=True)

@@ -73,7 +73,7 @@ def content(path):
 
 
 def problems(host):
-    return [problem for verdict in verify(VerifyRequest(host.root)) for problem in verdict.problems]
+    return [problem for verdict in verify(VerifyRequest(host.root)).verdicts for problem in verdict.problems]
 
 
 def restored(directory_, manifest, volume, target):

@@ -16,6 +16,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._backup_extract imp
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StackError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._extract_database import Look
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
+from ansible_collections.crm.continuity.plugins.module_utils._signature import Signers
 from ansible_collections.crm.continuity.tests.unit.archives import archive_twice
 from ansible_collections.crm.continuity.tests.unit.database_fakes import location
 from ansible_collections.crm.continuity.tests.unit.fakes import artifact, manifest, source
@@ -73,6 +74,13 @@ def test_files_go_to_a_directory_without_engine_and_server(root, tmp_path):
 
     assert (done["changed"], done["files"], done["placed"]) == (True, 1, 2)
     assert (tmp_path / "to" / "a" / "file").read_text() == "content"
+
+
+def test_a_backup_that_its_host_has_not_signed_is_refused_where_signers_are_known(root, tmp_path):
+    with pytest.raises(StoreError, match="is not signed, and signers are known"):
+        carried_out(root, volume="crm_storage", to=str(tmp_path / "out"), signers=Signers(("crm-a ssh-ed25519 AAAA",)))
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_go_back_to_where_they_are_live(root, tmp_path):

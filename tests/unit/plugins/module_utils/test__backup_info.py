@@ -8,6 +8,7 @@ import hashlib
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
 from ansible_collections.crm.continuity.plugins.module_utils._backup_info import Request, describe
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
@@ -79,6 +80,7 @@ def test_a_root_that_does_not_exist_holds_nothing(tmp_path):
 def test_a_backup_is_described_from_its_manifest(root):
     (entry,) = describe(Request(str(root), "crm", NEW))
 
+    assert entry.pop("standing")["word"] == "unverified"
     assert entry == {
         "stack": "crm",
         "id": NEW,
@@ -106,8 +108,25 @@ def test_a_damaged_backup_is_listed_with_its_problem_and_hides_no_other(root):
     damaged, sound = describe(Request(str(root), "crm"))
 
     assert "does not match SHA256SUMS" in damaged["problem"]
-    assert set(damaged) == {"stack", "id", "path", "problem"}
+    assert set(damaged) == {"stack", "id", "path", "problem", "standing"}
     assert sound["problem"] is None
+
+
+def test_the_standing_is_that_of_the_audit_log(root):
+    log = AuditLog(str(root))
+    for action, facts in (("verify", {"level": "full"}), ("hold", {"reason": "lawsuit 17"})):
+        log.append(action, stack="crm", backup=OLD, facts=facts)
+
+    old, new = (entry["standing"] for entry in describe(Request(str(root), "crm")))
+
+    assert (old["word"], old["held"]) == ("verified", "lawsuit 17")
+    assert (new["word"], new["held"], new["verified_at"]) == ("unverified", None, None)
+
+
+def test_backups_are_listed_without_a_log_that_can_be_read(root):
+    (root / "audit.jsonl").mkdir()
+
+    assert [entry["standing"] for entry in describe(Request(str(root), "crm"))] == [None, None]
 
 
 # What is inside

@@ -15,12 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils._backup_verify import Request, verify
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
+from ansible_collections.crm.continuity.plugins.module_utils._backup_verify import Request, sample, verify
+from ansible_collections.crm.continuity.plugins.module_utils._encryption import holding
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import decode, encode, sums
 from ansible_collections.crm.continuity.plugins.module_utils._tree import scan
 from ansible_collections.crm.continuity.tests.unit.archives import archive_twice, change_tree, listed, make_tree
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
+from ansible_collections.crm.continuity.tests.unit.fakes import artifact
+from ansible_collections.crm.continuity.tests.unit.keys import age_pair, passphrase_pair
 from ansible_collections.crm.continuity.tests.unit.plain_dumps import SCRIPT
 
 FILES = [
@@ -67,7 +71,7 @@ def backup(root):
 
 def verified(root, **request):
     """Verify one backup, and return the verdict."""
-    (verdict,) = verify(Request(str(root), **request))
+    (verdict,) = verify(Request(str(root), **request)).verdicts
     return verdict
 
 
@@ -103,16 +107,23 @@ def test_a_full_verification_reads_every_byte_and_a_quick_one_none(root, backup)
     assert verified(root, level="quick").bytes == 0
 
 
-def test_verifying_changes_nothing(root, backup):
-    before = {path: path.lstat().st_mtime_ns for path in sorted(root.rglob("*"))}
+def test_verifying_changes_nothing_but_the_audit_log(root, backup):
+    def everything():
+        return {path: path.lstat().st_mtime_ns for path in sorted(root.rglob("*"))}
+
+    before = everything()
+    verified(root, record=False)
+    assert everything() == before
 
     verified(root)
-
-    assert {path: path.lstat().st_mtime_ns for path in sorted(root.rglob("*"))} == before
+    assert everything().keys() - before.keys() == {root / "audit.jsonl"}
 
 
 def test_backups_of_every_compression_are_sound(real):
-    verdicts = [*verify(Request(str(real), "crm", "all")), *verify(Request(str(real / "other"), "crm", "all"))]
+    verdicts = [
+        *verify(Request(str(real), "crm", "all")).verdicts,
+        *verify(Request(str(real / "other"), "crm", "all")).verdicts,
+    ]
 
     assert [verdict.problems for verdict in verdicts] == [(), (), ()]
 
@@ -130,7 +141,7 @@ def put(root, stack, *ids):
 
 
 def chosen(root, **request):
-    return [(verdict.stack, verdict.id) for verdict in verify(Request(str(root), **request))]
+    return [(verdict.stack, verdict.id) for verdict in verify(Request(str(root), **request)).verdicts]
 
 
 OLD, NEW = "20261120T020000Z", "20261121T020000Z"
@@ -187,7 +198,7 @@ def test_a_damaged_backup_does_not_hide_the_others(root, backup):
     put(root, "crm", OLD)
     (root / "crm" / "20261122T020000Z").write_text("no directory")
 
-    verdicts = verify(Request(str(root), id="all"))
+    verdicts = verify(Request(str(root), id="all")).verdicts
 
     assert {verdict.id: verdict.ok for verdict in verdicts} == {
         OLD: False,
@@ -593,3 +604,214 @@ def test_a_script_that_is_not_whole_is_found(root, backup):
     as_script(backup, SCRIPT[:-400], rows=ROWS)
 
     assert [problem for problem in verified(root).problems if "is truncated" in problem]
+
+
+# The audit log
+
+
+def events(root):
+    found, problems = AuditLog(str(root)).read()
+    assert problems == []
+    return found
+
+
+def test_each_verdict_becomes_a_line_of_the_audit_log(root, backup):
+    report = verify(Request(str(root), actor={"user": "ana"}))
+
+    (event,) = events(root)
+    assert (event.action, event.result, event.stack, event.backup) == ("verify", "ok", "crm", backup.name)
+    assert event.actor == {"user": "ana"}
+    assert event.facts["level"] == "full"
+    assert event.facts["manifest_sha256"] == hashlib.sha256((backup / "manifest.json").read_bytes()).hexdigest()
+    assert report.audit == event
+
+
+def test_damage_becomes_a_failure_in_the_audit_log(root, backup):
+    (backup / ARTIFACTS[1]).unlink()
+
+    verify(Request(str(root), level="quick"))
+
+    (event,) = events(root)
+    assert (event.result, event.facts["problems"]) == ("failed", [f"{ARTIFACTS[1]}: is missing"])
+
+
+def test_an_audit_log_that_cannot_be_written_fails_the_verification(root, backup):
+    (root / "audit.jsonl").mkdir()
+
+    with pytest.raises(StoreError, match=r"audit\.jsonl"):
+        verify(Request(str(root)))
+
+
+def test_an_audit_log_that_was_changed_is_found(root, backup):
+    verify(Request(str(root), level="quick"))
+    verify(Request(str(root), level="quick"))
+    log = root / "audit.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"ok"', b'"failed"', 1))
+
+    report = verify(Request(str(root), level="quick", record=False))
+
+    assert report.verdicts[0].ok
+    assert not report.ok
+    assert "a line was changed" in report.log_problems[0]
+
+
+def test_another_backup_in_the_place_of_the_one_that_the_log_knows_is_found(root, backup):
+    AuditLog(str(root)).append("backup", stack="crm", backup=backup.name, facts={"sums_sha256": "0" * 64})
+
+    (problem,) = verified(root).problems
+
+    assert "somebody has put another one in its place" in problem
+
+
+def test_a_backup_that_is_the_one_that_the_log_knows_is_sound(root, backup):
+    digest = hashlib.sha256((backup / "SHA256SUMS").read_bytes()).hexdigest()
+    for known in ("0" * 64, digest):
+        AuditLog(str(root)).append("backup", stack="crm", backup=backup.name, facts={"sums_sha256": known})
+
+    assert verified(root).ok
+
+
+def test_a_backup_that_is_gone_although_nobody_removed_it_is_told(root, backup):
+    log = AuditLog(str(root))
+    for id_ in (NEW, OLD):
+        log.append("backup", stack="crm", backup=id_)
+    log.append("prune", stack="crm", backup=OLD)
+
+    report = verify(Request(str(root)))
+
+    assert report.ok
+    (remark,) = report.remarks
+    assert remark.startswith(f"Backup {NEW} of stack crm, which the audit log knows since")
+
+
+# Samples
+
+
+def test_a_sample_reads_a_part_and_looks_at_the_rest(root, backup):
+    verdict = verified(root, level="sample", share=1)
+
+    assert verdict.ok
+    assert 0 < verdict.opened < len(ARTIFACTS)
+    (backup / ARTIFACTS[0]).unlink()
+    assert verified(root, level="sample", share=1).problems == (f"{ARTIFACTS[0]}: is missing",)
+
+
+def test_samples_go_round_until_all_was_read(root, backup):
+    ends = [verified(root, level="sample", share=1).until for _round in ARTIFACTS]
+
+    assert sorted(ends) == sorted(ARTIFACTS)
+    assert verified(root, level="sample", share=1).until == ends[0]
+
+
+def test_a_newer_backup_goes_on_where_the_sample_of_the_older_one_ended(root, backup):
+    first = verified(root, level="sample", share=1).until
+    newer = backup.with_name("20991231T000000Z")
+    shutil.copytree(backup, newer)
+    rewrite(newer, lambda data: data.update(id=newer.name))
+
+    assert verified(root, level="sample", share=1).until > first
+
+
+def part(path, size):
+    return artifact(path, size=size)
+
+
+@pytest.mark.parametrize(
+    ("share", "after", "expected"),
+    [
+        (100, None, ["a", "b", "c"]),
+        (100, "a", ["b", "c", "a"]),
+        (10, None, ["a"]),
+        (11, None, ["a", "b"]),
+        (10, "b", ["c"]),
+        (10, "c", ["a"]),
+        (10, "bb", ["c"]),
+        (95, "c", ["a", "b", "c"]),
+        (1, "zz", ["a"]),
+    ],
+)
+def test_a_sample_takes_turns(share, after, expected):
+    assert sample([part("c", 70), part("a", 10), part("b", 20)], share, after) == expected
+
+
+# Encryption
+
+
+@pytest.fixture(scope="module", params=["age", "aes256"])
+def sealed(request, tmp_path_factory):
+    """A real backup that is encrypted, with the keys that open it and others."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make = {"age": age_pair, "aes256": passphrase_pair}[request.param]
+        pair = make(tmp_path_factory.mktemp("keys"))
+        host = crm_host(tmp_path_factory.mktemp("host"), monkeypatch)
+        taken = host.back_up(encryption=pair.encryption)
+        return Path(taken.backup.path), pair
+
+
+@pytest.fixture
+def encrypted(sealed, tmp_path):
+    directory, pair = sealed
+    return Path(shutil.copytree(directory, tmp_path / "root" / "crm" / directory.name)), pair
+
+
+def test_without_the_key_an_encrypted_backup_is_proved_by_its_checksums(encrypted):
+    directory, _pair = encrypted
+
+    verdict = verified(directory.parents[1])
+
+    assert verdict.ok
+    assert (verdict.opened, verdict.sealed) == (1, verdict.artifacts - 1)
+
+
+def test_with_the_key_an_encrypted_backup_is_looked_into(encrypted):
+    directory, pair = encrypted
+
+    with holding(pair.keys):
+        verdict = verified(directory.parents[1])
+
+    assert verdict.problems == ()
+    assert (verdict.opened, verdict.sealed) == (verdict.artifacts, 0)
+
+
+def test_with_another_key_everything_encrypted_is_a_problem(encrypted):
+    directory, pair = encrypted
+
+    with holding(pair.others):
+        verdict = verified(directory.parents[1])
+
+    assert len(verdict.problems) == verdict.artifacts - 1
+    assert all("was encrypted for another one" in problem for problem in verdict.problems)
+
+
+def test_what_is_not_what_was_encrypted_is_found_with_the_key_only(encrypted):
+    directory, pair = encrypted
+
+    def change(data):
+        for entry in data["artifacts"]:
+            if entry["kind"] != "instructions":
+                entry["plain_sha256"] = "0" * 64
+
+    rewrite(directory, change)
+
+    assert verified(directory.parents[1]).ok
+    with holding(pair.keys):
+        problems = verified(directory.parents[1]).problems
+    assert len(problems) == len(ARTIFACTS) - 1
+    assert all("something else before its encryption" in problem for problem in problems)
+
+
+def test_a_ciphertext_that_was_cut_off_is_found_even_with_the_right_checksum(encrypted):
+    directory, pair = encrypted
+    path = next(directory.glob("volumes/crm_storage.*"))
+    content = path.read_bytes()[:-20]
+    path.write_bytes(content)
+
+    def change(data):
+        name = path.relative_to(directory).as_posix()
+        entry_of(data, name).update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+    rewrite(directory, change)
+
+    with holding(pair.keys):
+        (problem,) = verified(directory.parents[1]).problems
+    assert problem.startswith("volumes/crm_storage")

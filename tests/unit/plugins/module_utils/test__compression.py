@@ -18,7 +18,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._compression import
     suffix,
     tool,
 )
-from ansible_collections.crm.continuity.plugins.module_utils._errors import ArchiveError, ProcessError
+from ansible_collections.crm.continuity.plugins.module_utils._errors import ArchiveError, ProcessError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._process import run
 from ansible_collections.crm.continuity.tests.unit.archives import END, file
 
@@ -138,8 +138,6 @@ def test_an_archive_without_members_is_an_archive(tmp_path):
     ("start", "words"),
     [
         (b"", "is empty"),
-        (b"age-encryption.org/v1\n", "decrypt it first"),
-        (b"-----BEGIN PGP MESSAGE-----", "decrypt it first"),
         (b"BZh91AY", "bzip2"),
         (b"\xfd7zXZ\0", "xz"),
         (b"PK\x03\x04", "ZIP"),
@@ -150,6 +148,17 @@ def test_another_kind_of_file_is_refused_with_the_remedy(start, words, tmp_path)
     (tmp_path / "x").write_bytes(start)
 
     with pytest.raises(ArchiveError, match=words):
+        detect(str(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [(b"age-encryption.org/v1\n", "crm_identity_file"), (b"-----BEGIN PGP MESSAGE-----", "crm_passphrase")],
+)
+def test_an_encrypted_file_needs_its_key(start, words, tmp_path):
+    (tmp_path / "x").write_bytes(start)
+
+    with pytest.raises(StoreError, match=words):
         detect(str(tmp_path / "x"))
 
 

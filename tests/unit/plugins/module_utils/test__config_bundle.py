@@ -161,7 +161,7 @@ def test_a_bundle_is_a_tar_that_any_tar_reads(project, tmp_path):
 
     written = write(collect(stack_in(project), []), str(tmp_path / "project.tar.zst"), "zstd")
 
-    assert written == file_sha256(str(tmp_path / "project.tar.zst"))
+    assert written.sha256 == written.plain_sha256 == file_sha256(str(tmp_path / "project.tar.zst")).sha256
     found = members(tmp_path / "project.tar.zst")
     assert found[".env"][1] == b"SECRET_KEY_BASE=hunter2\n"
     assert found[".env"][0].mode & 0o777 == 0o640

@@ -11,7 +11,9 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._compression import compress_stage
 from ansible_collections.crm.continuity.plugins.module_utils._database_output import Client, write_output
+from ansible_collections.crm.continuity.plugins.module_utils._encryption import NO_ENCRYPTION
 from ansible_collections.crm.continuity.plugins.module_utils._errors import ProcessError, StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._seal import Seal
 from ansible_collections.crm.continuity.tests.unit.database_fakes import (
     FakeDatabase,
     LocalEngine,
@@ -36,6 +38,10 @@ def file(tmp_path):
     os.close(descriptor)
 
 
+def seal(descriptor):
+    return Seal(descriptor, NO_ENCRYPTION, "the dump")
+
+
 def content(descriptor):
     return os.pread(descriptor, 1 << 24, 0)
 
@@ -43,7 +49,8 @@ def content(descriptor):
 @both
 def test_what_the_program_writes_arrives(visible, file):
     with nothing_left():
-        output = write_output(client("echo rows; echo warning: x >&2", visible), None, file, "/dump", FakeDatabase())
+        program = client("echo rows; echo warning: x >&2", visible)
+        output = write_output(program, None, seal(file), "/dump", FakeDatabase())
 
     assert content(file) == b"rows\n"
     assert (output.written.size, output.stderr) == (5, "warning: x\n")
@@ -53,7 +60,7 @@ def test_what_the_program_writes_arrives(visible, file):
 def test_it_is_compressed_on_the_way(visible, file):
     compressor = compress_stage("gzip", "compress", None)
 
-    output = write_output(client("seq 200000", visible), compressor, file, "/dump", FakeDatabase())
+    output = write_output(client("seq 200000", visible), compressor, seal(file), "/dump", FakeDatabase())
 
     assert gzip.decompress(content(file)).count(b"\n") == 200000
     assert output.written.size == len(content(file))
@@ -61,7 +68,7 @@ def test_it_is_compressed_on_the_way(visible, file):
 
 @both
 def test_a_program_that_writes_nothing_is_no_failure_by_itself(visible, file):
-    write_output(client(":", visible), None, file, "/dump", FakeDatabase())
+    write_output(client(":", visible), None, seal(file), "/dump", FakeDatabase())
 
     assert content(file) == b""
 
@@ -79,7 +86,7 @@ def test_a_program_that_fails_is_an_error_and_its_session_is_ended(script, words
     session = FakeDatabase()
 
     with nothing_left(), pytest.raises(ProcessError, match=words):
-        write_output(client(script, visible), compress_stage("gzip", "compress", None), file, "/dump", session)
+        write_output(client(script, visible), compress_stage("gzip", "compress", None), seal(file), "/dump", session)
 
     assert session.calls == [("terminate", "crm.continuity tool abc")]
 
@@ -88,7 +95,7 @@ def test_a_program_that_never_opens_the_pipe_is_not_waited_for(file):
     silent = Client(location(), "dump crm", ["sh", "-c", "exit 0", "sh"], 15, "abc")
 
     with nothing_left(), pytest.raises(ProcessError, match="ended well without writing anything"):
-        write_output(silent, None, file, "/dump", FakeDatabase())
+        write_output(silent, None, seal(file), "/dump", FakeDatabase())
 
 
 @both
@@ -96,6 +103,6 @@ def test_a_full_disk_is_named(visible):
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         with nothing_left(), pytest.raises(StoreError, match=r"/b/crm\.dump cannot be written: No space left"):
-            write_output(client("seq 200000", visible), None, full, "/b/crm.dump", FakeDatabase())
+            write_output(client("seq 200000", visible), None, seal(full), "/b/crm.dump", FakeDatabase())
     finally:
         os.close(full)

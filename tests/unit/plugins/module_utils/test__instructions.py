@@ -482,3 +482,10 @@ def test_odd_names_are_quoted_for_the_shell_and_for_sql(name):
 
     assert checked.returncode == 0, checked.stderr
     assert words[-2:] == [f"--owner={name}", name]
+
+
+def test_a_signed_backup_says_how_its_signature_is_verified():
+    text = render(manifest(), signed=True)
+
+    assert "`ssh-keygen -Y verify -f crm_signers -I crm-a -n crm.continuity -s SHA256SUMS.sig <SHA256SUMS`" in text
+    assert "ssh-keygen" not in render(manifest())

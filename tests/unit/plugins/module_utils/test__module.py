@@ -9,15 +9,22 @@ import signal
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
 from ansible_collections.crm.continuity.plugins.module_utils._errors import ContinuityError, StoreError
-from ansible_collections.crm.continuity.plugins.module_utils._module import reported_by
+from ansible_collections.crm.continuity.plugins.module_utils._module import audited, reported_by
 
 
 class FakeModule:
     """Notes what it is told to fail with, and ends as AnsibleModule does."""
 
-    def __init__(self):
+    def __init__(self, root=None):
         self.failed = None
+        self.warnings = []
+        self.check_mode = False
+        self.params = {"backup_root": root, "actor": {"user": "ana", "job": None}}
+
+    def warn(self, text):
+        self.warnings.append(text)
 
     def fail_json(self, **result):
         self.failed = result
@@ -84,3 +91,108 @@ def test_signals_mean_afterwards_what_they_meant_before(module):
     fail_with(module, ContinuityError("x"))
 
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+@pytest.fixture
+def noting(tmp_path):
+    """A module with a backup root."""
+    return FakeModule(str(tmp_path / "root"))
+
+
+def events(module):
+    return AuditLog(module.params["backup_root"]).read()[0]
+
+
+def test_what_a_module_does_is_noted_when_it_is_done(noting):
+    with audited(noting, "backup", stack="crm") as entry:
+        assert events(noting) == []
+        entry.backup = "20261121T020000Z"
+        entry.facts["files"] = 3
+
+    (event,) = events(noting)
+    assert (event.action, event.result, event.stack, event.backup) == ("backup", "ok", "crm", "20261121T020000Z")
+    assert (event.actor, event.facts) == ({"user": "ana"}, {"files": 3})
+    assert entry.written == {"sequence": 1, "sha256": event.sha256}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        pytest.param(StoreError("It is full."), "It is full.", id="ours"),
+        pytest.param(OSError(28, "No space left"), "[Errno 28] No space left", id="of the system"),
+        pytest.param(KeyError("perhaps a secret"), "KeyError", id="a bug"),
+    ],
+)
+def test_what_fails_is_noted_with_why(noting, error, message):
+    with pytest.raises(type(error)), audited(noting, "backup"):
+        raise error
+
+    (event,) = events(noting)
+    assert (event.result, event.facts) == ("failed", {"message": message})
+
+
+def refuse(module):
+    with audited(module, "restore") as entry:
+        entry.result = "refused"
+        raise StoreError("It is not signed.")
+
+
+def test_a_refusal_stays_one(noting):
+    with pytest.raises(StoreError):
+        refuse(noting)
+
+    assert events(noting)[0].result == "refused"
+
+
+def test_nothing_is_noted_in_check_mode_and_where_nothing_was_done(noting):
+    noting.check_mode = True
+    with audited(noting, "backup"):
+        pass
+    noting.check_mode = False
+    with audited(noting, "backup") as entry:
+        entry.wanted = False
+
+    assert events(noting) == []
+    assert entry.written is None
+
+
+def test_what_is_not_about_a_store_begins_none(noting, tmp_path):
+    with audited(noting, "thaw", begin=False):
+        pass
+
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_log_that_cannot_be_written_does_not_fail_what_was_done(noting, tmp_path):
+    (tmp_path / "root").touch()
+
+    with audited(noting, "backup"):
+        pass
+
+    assert "The audit log does not know of this" in noting.warnings[0]
+
+
+def test_a_log_that_cannot_be_written_fails_what_needs_it(noting, tmp_path):
+    (tmp_path / "root").touch()
+
+    with pytest.raises(StoreError, match="cannot be written"), audited(noting, "prune", needed=True):
+        pass
+
+
+def test_a_failure_is_not_covered_by_that_of_the_log(noting, tmp_path):
+    (tmp_path / "root").touch()
+
+    with pytest.raises(StoreError, match="the reason"), audited(noting, "prune", needed=True):
+        raise StoreError("the reason")
+
+
+def test_what_the_log_has_to_say_is_a_warning(noting):
+    with audited(noting, "backup"):
+        pass
+    with open(AuditLog(noting.params["backup_root"]).path, "ab") as stream:
+        stream.write(b"{")
+
+    with audited(noting, "backup"):
+        pass
+
+    assert "not written to its end" in noting.warnings[0]

@@ -7,11 +7,19 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._errors import ProcessError
-from ansible_collections.crm.continuity.plugins.module_utils._process import Alongside, Pipeline, Stage, program, run
+from ansible_collections.crm.continuity.plugins.module_utils._process import (
+    SECRET,
+    Alongside,
+    Pipeline,
+    Stage,
+    program,
+    run,
+)
 
 
 def shell(script, **fields):
@@ -225,3 +233,42 @@ def test_the_error_of_the_block_ends_the_function_alongside():
         raise_beside()
 
     assert results == [b""]
+
+
+# Secrets, and readers that have enough
+
+
+def test_a_secret_is_read_from_a_descriptor_and_is_in_no_argument(tmp_path):
+    (tmp_path / "secret").write_text("hunter2\n")
+    argv = ["sh", "-c", 'cat "/dev/fd/$1"; echo "$@"', "sh", SECRET]
+    stage = Stage("read", argv, secret_file=str(tmp_path / "secret"))
+
+    said = run(stage).stdout.decode().splitlines()
+    with Pipeline([stage]) as pipeline:
+        also = pipeline.stdout.read().decode().splitlines()
+
+    assert said[0] == also[0] == "hunter2"
+    assert said[1].isdigit()
+
+
+def test_a_secret_that_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no-such-secret"):
+        run(Stage("read", ["true"], secret_file=str(tmp_path / "no-such-secret")))
+
+
+@pytest.mark.parametrize("ending", ["kill -PIPE $$", "echo 'write error: Broken pipe' >&2; exit 2"])
+def test_a_program_whose_reader_may_leave_does_not_fail_of_it(ending):
+    writer = Stage("write", ["sh", "-c", ending], reader_may_leave=True)
+
+    with Pipeline([writer, Stage("read", ["true"])]):
+        pass
+
+    with pytest.raises(ProcessError), Pipeline([replace(writer, reader_may_leave=False), Stage("read", ["true"])]):
+        pass
+
+
+def test_a_program_whose_reader_may_leave_may_fail_of_something_else():
+    writer = Stage("write", ["sh", "-c", "echo damaged >&2; exit 2"], reader_may_leave=True)
+
+    with pytest.raises(ProcessError, match="damaged"), Pipeline([writer, Stage("read", ["true"])]):
+        pass

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils._backup_proof import SMALL
 from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo, Image, Mount
 from ansible_collections.crm.continuity.plugins.module_utils._errors import EngineError, StackError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._manifest import NAME, SUMS, encode, sums
@@ -23,6 +25,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_
 )
 from ansible_collections.crm.continuity.plugins.module_utils._restore_preflight_servers import TABLES
 from ansible_collections.crm.continuity.plugins.module_utils._restore_target import Target
+from ansible_collections.crm.continuity.plugins.module_utils._signature import Signers
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import SECRET, FakeDatabase, crm_host
 from ansible_collections.crm.continuity.tests.unit.fakes import (
     FakeEngine,
@@ -32,6 +35,7 @@ from ansible_collections.crm.continuity.tests.unit.fakes import (
     source,
     volume,
 )
+from ansible_collections.crm.continuity.tests.unit.signing import signing_key
 
 
 @pytest.fixture
@@ -66,20 +70,25 @@ def checked(host, render=unknown, **more):
 
 
 def put(root, wanted):
-    """Write a backup with this manifest."""
+    """Write a backup with this manifest, and with artifacts that are nothing but zeros."""
     directory = Path(root, wanted.stack, wanted.id)
     directory.mkdir(parents=True)
-    encoded = encode(wanted)
-    (directory / NAME).write_bytes(encoded)
-    (directory / SUMS).write_bytes(sums(wanted, encoded))
     for one in wanted.artifacts:
         path = directory / one.path
         path.parent.mkdir(exist_ok=True)
         path.touch()
         os.truncate(path, one.size)
+    artifacts = [
+        replace(one, sha256=hashlib.sha256(bytes(one.size)).hexdigest()) if one.kind in SMALL else one
+        for one in wanted.artifacts
+    ]
+    wanted = replace(wanted, artifacts=tuple(artifacts))
+    encoded = encode(wanted)
+    (directory / NAME).write_bytes(encoded)
+    (directory / SUMS).write_bytes(sums(wanted, encoded))
 
 
-LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage", sha256="1" * 64)
+LIST = artifact("volumes/crm_storage.deleted", "deletions", source="crm_storage")
 
 
 def everything(directory):
@@ -182,7 +191,8 @@ def test_a_list_of_deleted_names_goes_with_the_archive_of_its_volume(tmp_path):
 
     (found,) = look(Request(str(tmp_path)), FakeEngine())["volumes"]
 
-    assert (found["deleted"], found["deleted_sha256"]) == (f"{tmp_path}/crm/{wanted.id}/{LIST.path}", LIST.sha256)
+    assert found["deleted"] == f"{tmp_path}/crm/{wanted.id}/{LIST.path}"
+    assert found["deleted_sha256"] == hashlib.sha256(bytes(LIST.size)).hexdigest()
 
 
 def test_a_database_is_restored_into_its_service_with_roles_and_rows(empty):
@@ -664,3 +674,64 @@ def test_a_part_of_the_sessions_that_the_backup_lacks_is_told_before(tmp_path):
     assert remark.startswith(
         "The backup does not hold Redis of crm (signal keys of evolution): what is there now stays"
     )
+
+
+# Who made it
+
+
+@pytest.fixture
+def signed(tmp_path, monkeypatch):
+    """A host whose stack was just backed up and signed; ``signers`` know its key."""
+    key = signing_key(tmp_path)
+    host = crm_host(tmp_path, monkeypatch)
+    taken = host.back_up(signing_key=key.path)
+    host.signers = Signers((key.line(taken.manifest.host),))
+    host.backup = Path(taken.backup.path)
+    return host
+
+
+def test_a_backup_that_the_host_has_signed_is_restored_without_a_word(signed):
+    result = look(Request(signed.root, signers=signed.signers), signed)
+
+    assert (result["signature"]["status"], severities(result, "signature")) == ("proved", ["ok"])
+
+
+def test_a_backup_that_nobody_signed_is_warned_of_without_signers(host):
+    result = look(Request(host.root), host)
+
+    assert result["signature"] == {"status": "unsigned", "signer": None, "key": None}
+    assert [remark for remark in result["remarks"] if "is not signed: nothing proves" in remark]
+
+
+def test_a_signature_that_nobody_knows_is_warned_of(signed):
+    result = look(Request(signed.root), signed)
+
+    assert (result["signature"]["status"], severities(result, "signature")) == ("unproved", ["warn"])
+    assert [remark for remark in result["remarks"] if "Set crm_signers" in remark]
+
+
+def test_a_backup_that_nobody_signed_is_refused_with_signers(signed):
+    (signed.backup / "SHA256SUMS.sig").unlink()
+
+    with pytest.raises(StoreError, match="is not signed, and signers are known"):
+        look(Request(signed.root, signers=signed.signers), signed)
+    assert look(Request(signed.root, signers=replace(signed.signers, required=False)), signed)["problems"] == []
+
+
+@pytest.mark.parametrize("name", ["RESTORE.md", "config/containers.json", "databases/postgres.globals.sql.zst"])
+def test_a_flipped_bit_in_what_is_read_before_is_refused(host, name):
+    path = Path(host.taken.backup.path, name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(StoreError, match=r"is damaged: its SHA-256 is .* Nothing was changed"):
+        look(Request(host.root), host)
+
+
+def test_a_backup_in_the_place_of_another_is_refused(host):
+    path = Path(host.taken.backup.path)
+    path.rename(path.with_name("20991231T000000Z"))
+
+    with pytest.raises(StoreError, match="the directory was renamed or exchanged"):
+        look(Request(host.root), host)

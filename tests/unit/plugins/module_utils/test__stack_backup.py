@@ -17,7 +17,9 @@ import jsonschema
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _stack_backup
+from ansible_collections.crm.continuity.plugins.module_utils._backup_preflight import unencrypted
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
+from ansible_collections.crm.continuity.plugins.module_utils._encryption import NO_ENCRYPTION
 from ansible_collections.crm.continuity.plugins.module_utils._engine import EngineInfo
 from ansible_collections.crm.continuity.plugins.module_utils._errors import (
     DatabaseError,
@@ -27,10 +29,12 @@ from ansible_collections.crm.continuity.plugins.module_utils._errors import (
     StackError,
     StoreError,
 )
+from ansible_collections.crm.continuity.plugins.module_utils._signature import Signers, prove
 from ansible_collections.crm.continuity.plugins.module_utils._stack import Request as StackRequest
 from ansible_collections.crm.continuity.plugins.module_utils._stack_backup import names, plan, summary
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import EVOLUTION, SECRET, crm_host
 from ansible_collections.crm.continuity.tests.unit.fakes import shipped_profiles
+from ansible_collections.crm.continuity.tests.unit.signing import signing_key
 
 ROOT = Path(__file__).resolve().parents[4]
 MOMENT = datetime.datetime(2026, 11, 21, 2, 0, 0, tzinfo=datetime.timezone.utc)
@@ -360,7 +364,18 @@ def test_a_summary_counts_what_the_artifacts_say(host):
     assert found["size"] == sum(
         os.path.getsize(os.path.join(taken.backup.path, artifact.path)) for artifact in taken.manifest.artifacts
     )
-    assert found["remarks"] == []
+    assert found["remarks"] == list(unencrypted(NO_ENCRYPTION))
+
+
+def test_files_that_changed_since_the_backup_before_are_counted(host):
+    first = host.back_up()
+    (host.data("crm_storage") / "more").write_text("new")
+    second = host.back_up()
+
+    facts = [taken.manifest.find("archive", "crm_storage").facts for taken in (first, second)]
+
+    assert "changed" not in facts[0]
+    assert facts[1]["changed"] == 1
 
 
 # On disk
@@ -593,3 +608,23 @@ def test_a_client_that_is_older_than_a_server_elsewhere_is_refused_before_anythi
     put_client(host, monkeypatch, "14.1")
 
     assert "Install the package postgresql-client-17" in refused(host, DatabaseError)
+
+
+def test_a_backup_is_signed_with_the_key_that_was_named(tmp_path, monkeypatch):
+    key = signing_key(tmp_path)
+    host = crm_host(tmp_path, monkeypatch)
+
+    taken = host.back_up(signing_key=key.path)
+
+    sums = Path(taken.backup.path, "SHA256SUMS").read_bytes()
+    signers = Signers((key.line(taken.manifest.host),))
+    assert prove(taken.backup.path, taken.manifest.host, sums, signers).status == "proved"
+
+
+def test_a_key_that_cannot_sign_is_refused_before_a_service_is_touched(tmp_path, monkeypatch):
+    host = crm_host(tmp_path, monkeypatch)
+
+    with pytest.raises(StoreError, match="There is no signing key"):
+        host.back_up(signing_key=str(tmp_path / "none"))
+
+    assert host.calls == []

@@ -10,7 +10,14 @@ import subprocess
 
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils._tree import Totals, is_empty, remove_tree, scan, walk
+from ansible_collections.crm.continuity.plugins.module_utils._tree import (
+    Tally,
+    Totals,
+    is_empty,
+    remove_tree,
+    scan,
+    walk,
+)
 from ansible_collections.crm.continuity.tests.unit.archives import bind_socket, make_tree
 
 
@@ -27,6 +34,18 @@ def test_everything_is_counted_and_hard_links_weigh_once(tmp_path):
 
     assert totals == Totals(files=3, directories=2, bytes=5, others=2, sockets=1)
     assert totals.entries == 7
+
+
+def test_files_that_were_written_to_since_a_moment_are_counted(tmp_path):
+    for name, second in (("before", 100), ("at", 200), ("after", 300)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (second, second))
+    tally, never = Tally(200_000_000_000), Tally()
+    for _path, status in walk(str(tmp_path)):
+        tally.add(status)
+        never.add(status)
+
+    assert (tally.totals().changed, never.totals().changed) == (1, 0)
 
 
 def test_counts_agree_with_find(tmp_path):

@@ -55,7 +55,7 @@ def test_the_real_run_does_what_check_mode_said(run):
     for key in ("id", "directory", "artifacts", "origin", "reason", "diff"):
         assert done[key] == said[key]
     assert set(said["remarks"]) <= set(done["remarks"])
-    assert set(done) - set(said) == {"size", "files", "rows"}
+    assert set(done) - set(said) == {"size", "files", "rows", "audit"}
     assert done["rows"] == 3
 
 

@@ -53,7 +53,8 @@ def test_a_sound_backup_is_a_result(run, backup):
     assert result["changed"] is False
     assert result["ok"] is True
     (found,) = result["backups"]
-    assert set(found) == {"stack", "id", "path", "ok", "artifacts", "bytes", "problems"}
+    assert {"stack", "id", "path", "ok", "artifacts", "bytes", "problems", "signature"} <= set(found)
+    assert found["signature"] == {"status": "unsigned", "signer": None, "key": None}
     assert (found["stack"], found["id"], found["path"], found["ok"]) == ("crm", backup.name, str(backup), True)
     assert (found["artifacts"], found["problems"]) == (9, [])
 

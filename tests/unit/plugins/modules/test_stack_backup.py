@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
 from ansible_collections.crm.continuity.plugins.module_utils._version import VERSION
 from ansible_collections.crm.continuity.plugins.modules import stack_backup
@@ -57,7 +58,17 @@ def test_a_backup_is_what_check_mode_said(run):
     assert done["changed"] is True
     for key in ("artifacts", "freeze", "remarks"):
         assert done[key] == said[key]
-    assert set(done) - set(said) == {"cut_at", "size", "files", "rows", "frozen_seconds", "frozen", "metrics"}
+    assert set(done) - set(said) == {
+        "anomalies",
+        "audit",
+        "cut_at",
+        "files",
+        "frozen",
+        "frozen_seconds",
+        "metrics",
+        "rows",
+        "size",
+    }
 
 
 def test_the_result_is_what_lies_there(run, host):
@@ -84,6 +95,34 @@ def test_the_difference_names_the_files_where_they_are(run, monkeypatch):
 def test_a_second_backup_is_another(run, host):
     assert run()["id"] != run()["id"]
     assert len(host.published()) == 2
+
+
+def test_an_anomalous_backup_is_kept_marked_and_no_failure(run, host):
+    first = run(anomaly={"min_size": 0, "min_rows": 1})
+    host.server.rows["chatwoot"] = {"public.accounts": 0}
+
+    result = run(anomaly={"min_size": 0, "min_rows": 1})
+
+    assert first["anomalies"] == []
+    assert {anomaly["rule"] for anomaly in result["anomalies"]} == {"rows_drop"}
+    assert len(host.published()) == 2
+    events = [event for event in AuditLog(host.root).read()[0] if event.action == "backup"]
+    assert [event.result for event in events] == ["ok", "anomalous"]
+    assert events[1].facts["anomalies"] == [anomaly["message"] for anomaly in result["anomalies"]]
+    assert not any("rows of" in remark for remark in result["remarks"])
+
+
+def test_an_anomaly_limit_that_makes_no_sense_is_refused_before_anything_stands_still(run, host):
+    assert "anomaly has no limit colour" in run(anomaly={"colour": 1})["msg"]
+    assert host.timeline() == []
+
+
+def test_how_full_the_disk_is_comes_with_the_result(run):
+    full = run(_ansible_check_mode=True, space_warn=0.001, space_critical=100)["space"]
+
+    assert (full["level"], "0.001 % is warning" in full["message"]) == ("warning", True)
+    assert run(_ansible_check_mode=True, space_warn=99.9, space_critical=100)["space"]["level"] == "ok"
+    assert "space_warn is 95" in run(space_warn=95, space_critical=90)["msg"]
 
 
 def test_no_secret_is_returned(run):
@@ -115,7 +154,8 @@ def test_volumes_are_excluded_by_the_path_that_they_are_mounted_on(run):
     result = run(exclude=["/app/storage"])
 
     assert "volumes/crm_storage.tar.zst" not in result["artifacts"]
-    assert result["remarks"] == ["volume crm_storage is not covered: it was excluded."]
+    remarks = [remark for remark in result["remarks"] if "is not encrypted" not in remark]
+    assert remarks == ["volume crm_storage is not covered: it was excluded."]
 
 
 def test_a_session_outside_the_backup_fails_unless_it_is_not_required(run, host):

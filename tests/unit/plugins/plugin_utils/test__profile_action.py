@@ -178,7 +178,9 @@ def modules_with_profiles():
 
 
 def test_every_module_that_needs_profiles_has_the_action_plugin():
-    assert modules_with_profiles() == sorted(path.stem for path in (ROOT / "plugins" / "action").glob("*.py"))
+    there = {path.stem for path in (ROOT / "plugins" / "action").glob("*.py")}
+
+    assert set(modules_with_profiles()) <= there
 
 
 @pytest.mark.parametrize("name", modules_with_profiles())
