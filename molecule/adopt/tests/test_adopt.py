@@ -20,6 +20,13 @@ BY_TAR = re.compile(r" (?:mtime_ns: was -?\d+, is -?\d+|attributes: (?:is gone|w
 WITHOUT_REDIS = re.compile(r'^redis |evolution_api\."Instance" \S sum: ')
 # What was live before is kept beside.
 KEPT = "__crm_previous_"
+# What tells of the very database, and stays what it is.
+OWN = {'public."SequelizeMeta"', 'public."SequelizeData"'}
+
+
+def tables(fingerprint):
+    """Return what a fingerprint says of the rows of each table of Ticketz."""
+    return fingerprint["postgresql"]["databases"]["ticketz"]["tables"]
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +124,20 @@ def test_times_differ_by_fractions_of_a_second_only(evidence, stack):
 
     # The tar of busybox knows no time before 1970.
     assert [(was, is_) for was, is_ in times if was // 10**9 != is_ // 10**9 and (was > 0 or is_ != 0)] == []
+
+
+def test_every_row_that_was_retrieved_is_loaded(evidence):
+    before = tables(evidence.read("ticketz-before"))
+    loaded = tables(evidence.read("ticketz-loaded"))
+
+    assert "rows of" in evidence.said("load-check")
+    assert len(before) > 30
+    assert {name for name in before if loaded[name] != before[name]} <= OWN
+
+
+def test_rows_are_not_loaded_over_others(evidence):
+    assert "These tables are not empty: " in evidence.said("load-again")
+    assert "-e load_confirm=ticketz" in evidence.said("load-again")
 
 
 def test_ticketz_passes_validation(evidence):
