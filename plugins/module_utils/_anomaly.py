@@ -16,6 +16,7 @@ import typing as t
 from dataclasses import dataclass, fields
 
 from ._errors import StoreError
+from ._stack_settings import of_stack
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,8 +80,7 @@ def limits(given: Mapping[str, t.Any], stack: str) -> Limits:
 
     Raises StoreError for what makes no sense.
     """
-    wanted = {name: value for name, value in given.items() if name != "stacks" and value is not None}
-    wanted.update((given.get("stacks") or {}).get(stack) or {})
+    wanted = of_stack(given, stack)
     known = {field.name for field in fields(Limits)}
     for name, value in wanted.items():
         if name not in known:

@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import stat
 import typing as t
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ from ._dump_contents import table_data
 from ._dump_file import MAGIC, PLAIN, read_dump, survey_script
 from ._encryption import decrypt_stage, detect, held, start_of
 from ._errors import ArchiveError, ContinuityError, DatabaseError
-from ._files import file_sha256, read_chunks, write_all
+from ._files import file_sha256, read_chunks, size_or_problem, write_all
 from ._pg_commands import restore_list
 from ._process import Alongside, Pipeline, Stage
 from ._tar_gate import check as check_archive
@@ -55,16 +54,11 @@ class Checked:
 
 def look(backup: Backup, artifact: Artifact) -> Checked:
     """Check that an artifact is there as a file of its size."""
-    try:
-        status = os.lstat(os.path.join(backup.path, artifact.path))
-    except (FileNotFoundError, NotADirectoryError):
-        return Checked(("is missing",))
-    except OSError as exc:
-        return Checked((f"cannot be read: {exc.strerror}",))
-    if not stat.S_ISREG(status.st_mode):
-        return Checked(("is not a regular file",))
-    if status.st_size != artifact.size:
-        return Checked((f"has {status.st_size} bytes, and {artifact.size} are expected",))
+    found = size_or_problem(os.path.join(backup.path, artifact.path))
+    if isinstance(found, str):
+        return Checked((found,))
+    if found != artifact.size:
+        return Checked((f"has {found} bytes, and {artifact.size} are expected",))
     return Checked()
 
 

@@ -136,7 +136,7 @@ class AuditLog:
         return Head(sequence, sha256) if isinstance(sequence, int) and isinstance(sha256, str) else None
 
     def _remember(self, event: Event) -> None:
-        content = {"root": os.path.realpath(self.root), "sequence": event.sequence, "sha256": event.sha256}
+        content = {"root": os.path.realpath(self.root), **event.receipt}
         try:
             os.makedirs(os.path.dirname(self.head_path), mode=0o700, exist_ok=True)
             write_atomically(self.head_path, (json.dumps(content) + "\n").encode())

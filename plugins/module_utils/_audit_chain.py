@@ -78,6 +78,11 @@ class Event:
     previous: str
     sha256: str = field(default="", compare=False)
 
+    @property
+    def receipt(self) -> dict[str, t.Any]:
+        """What a control node may keep, to find this very event in the log again."""
+        return {"sequence": self.sequence, "sha256": self.sha256}
+
 
 @dataclass(frozen=True)
 class Head:

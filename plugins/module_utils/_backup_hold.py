@@ -102,4 +102,4 @@ def apply(wanted: Plan) -> dict[str, t.Any] | None:
     # Who prunes renames first and reads the log then: one of the two notices.
     if not os.path.isdir(backup.path):
         raise StoreError(f"{backup.path} was pruned at this moment, or is about to come back: run this again.")
-    return {"sequence": event.sequence, "sha256": event.sha256}
+    return event.receipt

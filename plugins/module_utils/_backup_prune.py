@@ -227,7 +227,7 @@ class _Pruning:
     def _note(self, id_: str, facts: Mapping[str, t.Any]) -> dict[str, t.Any]:
         wanted = self._wanted
         event = self._log.append("prune", stack=wanted.stack, backup=id_, actor=wanted.request.actor, facts=facts)
-        return {"sequence": event.sequence, "sha256": event.sha256}
+        return event.receipt
 
     def _rename(self, before: str, after: str) -> None:
         os.rename(before, after)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import typing as t
 from dataclasses import dataclass
 
@@ -126,6 +127,17 @@ def read_chunks(stream: t.BinaryIO, size: int = CHUNK) -> Iterator[bytes]:
     """Yield what a pipe or file holds, as it comes, until its end."""
     while chunk := os.read(stream.fileno(), size):
         yield chunk
+
+
+def size_or_problem(path: str) -> int | str:
+    """Return the size of a regular file in bytes, or what is wrong with it ("is missing"); a link is not followed."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "is missing"
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}"
+    return status.st_size if stat.S_ISREG(status.st_mode) else "is not a regular file"
 
 
 def file_sha256(path: str) -> Written:

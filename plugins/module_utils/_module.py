@@ -166,7 +166,7 @@ def _note(module: AnsibleModule, action: str, entry: Entry, *, needed: bool, beg
             raise
         module.warn(f"The audit log does not know of this: {exc}")
         return
-    entry.written = {"sequence": event.sequence, "sha256": event.sha256}
+    entry.written = event.receipt
     for remark in log.remarks:
         module.warn(remark)
 

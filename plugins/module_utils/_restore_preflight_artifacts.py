@@ -10,9 +10,9 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import os
-import stat
 import typing as t
 
+from ._files import size_or_problem
 from ._restore_preflight_findings import REFUSE, Finding
 
 if t.TYPE_CHECKING:
@@ -32,13 +32,7 @@ def check(manifest: Manifest, directory: str) -> Iterator[Finding]:
 
 
 def _problem(path: str, size: int) -> str | None:
-    try:
-        status = os.lstat(path)
-    except OSError as exc:
-        missing = isinstance(exc, (FileNotFoundError, NotADirectoryError))
-        return "is missing" if missing else f"cannot be read: {exc.strerror}"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a regular file"
-    if status.st_size != size:
-        return f"is damaged: it has {status.st_size} bytes, and {size} are expected"
-    return None
+    found = size_or_problem(path)
+    if isinstance(found, str):
+        return found
+    return None if found == size else f"is damaged: it has {found} bytes, and {size} are expected"

@@ -18,6 +18,7 @@ import typing as t
 from dataclasses import dataclass, fields
 
 from ._errors import StoreError
+from ._stack_settings import of_stack
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -82,8 +83,7 @@ def rules(given: Mapping[str, t.Any], stack: str) -> Rules:
 
     Raises StoreError for what makes no sense.
     """
-    wanted = {name: value for name, value in given.items() if name != "stacks" and value is not None}
-    wanted.update((given.get("stacks") or {}).get(stack) or {})
+    wanted = of_stack(given, stack)
     known = {field.name for field in fields(Rules)}
     for name, value in wanted.items():
         if name not in known:

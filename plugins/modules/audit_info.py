@@ -281,7 +281,7 @@ def main() -> None:
         result: dict[str, t.Any] = {
             "ok": not serious,
             "problems": [asdict(problem) for problem in problems],
-            "head": None if last is None else {"sequence": last.sequence, "sha256": last.sha256},
+            "head": None if last is None else last.receipt,
             "events": [asdict(event) for event in choose(events, choice)],
         }
         if params["storage"]:

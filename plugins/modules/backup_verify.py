@@ -224,13 +224,12 @@ def main() -> None:
 
 
 def _result(report: Report) -> dict[str, t.Any]:
-    audit = report.audit
     return {
         "ok": report.ok,
         "backups": [_described(verdict) for verdict in report.verdicts],
         "log_problems": list(report.log_problems),
         "remarks": list(report.remarks),
-        "audit": {"sequence": audit.sequence, "sha256": audit.sha256} if audit else None,
+        "audit": report.audit.receipt if report.audit else None,
     }
 
 

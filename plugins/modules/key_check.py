@@ -152,7 +152,7 @@ def main() -> None:
             event = log.append(
                 "key", stack=verdict["stack"], backup=verdict["id"], result=result, actor=params["actor"], facts=facts
             )
-            audit = {"sequence": event.sequence, "sha256": event.sha256}
+            audit = event.receipt
     module.exit_json(changed=False, audit=audit)
 
 
