@@ -27,7 +27,7 @@ REFUSED = [
     pytest.param("archive", rf"{ARCHIVE} is damaged", id="archive"),
     pytest.param("dump", rf"{DUMP} is damaged: its SHA-256 is", id="dump"),
     pytest.param("manifest", r"manifest\.json does not match SHA256SUMS: .* Use another backup", id="manifest"),
-    pytest.param("missing", rf"{ARCHIVE}: No such file", id="missing"),
+    pytest.param("missing", rf"{ARCHIVE} is missing\. Copy it here from another copy", id="missing"),
     pytest.param("newer", r"format 2, .* Restore it with the version that wrote it, or a newer one", id="newer"),
 ]
 
