@@ -74,7 +74,7 @@ def test_no_service_is_left_paused_or_stopped(evidence):
 
 @pytest.mark.parametrize("cause", [cause for cause in REPORTED if cause not in BACKED_UP])
 def test_nothing_is_left_that_could_be_taken_for_a_backup(evidence, cause):
-    assert set(evidence.read(f"{cause}-left")) <= {"crm", "crm/.lock", "lonely", "lonely/.lock"}
+    assert set(evidence.read(f"{cause}-left")) <= {"audit.jsonl", "crm", "crm/.lock", "lonely", "lonely/.lock"}
 
 
 def test_a_failure_leaves_earlier_backups_alone(evidence):
@@ -94,7 +94,12 @@ def test_the_failure_of_one_stack_does_not_stop_the_backup_of_another(evidence):
 def test_of_two_runs_at_once_the_first_succeeds(evidence):
     left = evidence.read("two_at_once-left")
 
-    assert sorted("ID" if ID.fullmatch(name) else name for name in left) == ["ID", "crm", "crm/.lock"]
+    assert sorted("ID" if ID.fullmatch(name) else name for name in left) == [
+        "ID",
+        "audit.jsonl",
+        "crm",
+        "crm/.lock",
+    ]
 
 
 @pytest.mark.parametrize("cause", REPORTED)

@@ -109,4 +109,4 @@ def test_with_force_what_stands_still_is_thawed_and_what_does_not_run_is_listed(
 
 
 def test_no_backup_that_was_hit_is_listed_and_the_next_one_succeeds(evidence):
-    assert evidence.read("thaw-left") == ["crm", "crm/.lock", f"crm/{evidence.read('id')}"]
+    assert evidence.read("thaw-left") == ["audit.jsonl", "crm", "crm/.lock", f"crm/{evidence.read('id')}"]
