@@ -22,6 +22,7 @@ import time
 import typing as t
 from dataclasses import replace
 
+from ._arrival import LOG
 from ._audit_chain import ACTIONS, NOTHING, OK, RESULTS, Event, Head, digest, encode, examine, follow
 from ._backup_store import now, unwritable
 from ._errors import StoreError
@@ -32,7 +33,6 @@ if t.TYPE_CHECKING:
 
     from ._audit_chain import Problem
 
-LOG = "audit.jsonl"
 DEFAULT_HEADS = "/var/lib/crm.continuity/audit"
 LOCK_TIMEOUT = 30.0
 LONGEST_NAME = 200

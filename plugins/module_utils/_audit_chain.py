@@ -30,7 +30,6 @@ ACTIONS = (
     "hold",
     "release",
     "accept",
-    "accept",
     "drill",
     "key",
     "rekey",

@@ -17,9 +17,11 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 import typing as t
 from dataclasses import dataclass
 
+from ._arrival import ID, arrivals, arrived
 from ._errors import StoreError
 from ._files import sync_directory
 from ._manifest import Manifest, read
@@ -33,7 +35,6 @@ LATEST = "latest"
 RUN = "/run/crm.continuity"
 # The one line of a lock, in bytes.
 LONGEST_HOLDER = 128
-_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?")
 _STACK = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -71,13 +72,14 @@ class Store:
         return sorted(n for n in names if _STACK.fullmatch(n) and os.path.isdir(os.path.join(self.root, n)))
 
     def backups(self, stack: str) -> list[Backup]:
-        """Return the published backups of a stack, oldest first."""
+        """Return the published backups of a stack, oldest first: in the order in which they came to be here."""
         directory = self.stack_directory(stack)
         try:
             names = os.listdir(directory)
         except FileNotFoundError:
             return []
-        return [Backup(stack, name, os.path.join(directory, name)) for name in sorted(names, key=_order) if is_id(name)]
+        ids = arrived((name for name in names if is_id(name)), arrivals(self.root, stack))
+        return [Backup(stack, id_, os.path.join(directory, id_)) for id_ in ids]
 
     def backup(self, stack: str, wanted: str = LATEST) -> Backup:
         """Return one backup by ID, or the latest; raise StoreError with what there is."""
@@ -102,9 +104,8 @@ class Store:
         try:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            probe = os.path.join(directory, f".probe.{os.getpid()}")
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            os.unlink(probe)
+            # Nameless, so that a run that is killed leaves nothing.
+            tempfile.TemporaryFile(dir=directory).close()
         except OSError as exc:
             raise unwritable(directory, exc) from exc
         return directory
@@ -242,12 +243,7 @@ def new_id(moment: datetime.datetime, taken: Collection[str]) -> str:
 
 def is_id(name: str) -> bool:
     """Tell whether a name is that of a backup."""
-    return _ID.fullmatch(name) is not None
-
-
-def _order(name: str) -> tuple[str, int]:
-    base, _dash, number = name.partition("-")
-    return base, int(number) if number.isdigit() else 1
+    return ID.fullmatch(name) is not None
 
 
 def existing_parent(path: str) -> str:

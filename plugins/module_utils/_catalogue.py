@@ -15,13 +15,14 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ._anomaly import MARK
+from ._arrival import TAKEN, arrived
 from ._audit_chain import ANOMALOUS as ANOMALOUS_RESULT
 from ._audit_chain import FAILED, OK, REFUSED, SEAL
 from ._backup_store import Store
 from ._errors import StoreError
 from ._files import file_sha256
 from ._manifest import NAME, SUMS
-from ._retention import ANOMALOUS, DAMAGED, UNVERIFIED, VERIFIED, Candidate, arrived
+from ._retention import ANOMALOUS, DAMAGED, UNVERIFIED, VERIFIED, Candidate
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +33,6 @@ if t.TYPE_CHECKING:
     from ._manifest import Manifest
 
 # With which a backup begins to exist here.
-TAKEN = "backup"
 ARRIVALS = (TAKEN, "adopt", "transfer")
 # What proves that a backup can be read as a whole.
 PROOFS = ("full",)

@@ -17,6 +17,7 @@ import itertools
 import typing as t
 from dataclasses import dataclass, fields
 
+from ._arrival import timeline
 from ._errors import StoreError
 from ._stack_settings import of_stack
 
@@ -113,8 +114,8 @@ def decide(
     either case, nor when the newest backup is not verified, nor when too few are.
     """
     by_id = {one.id: one for one in candidates}
-    timeline = _timeline(by_id, arrivals)
-    placed = [_Placed(by_id[id_], moment(id_), era) for id_, era in timeline if id_ in by_id]
+    placed_ids = timeline(by_id, arrivals)
+    placed = [_Placed(by_id[id_], moment(id_), era) for id_, era in placed_ids if id_ in by_id]
     if not placed:
         return Decision({})
     reasons = _reasons(wanted, placed)
@@ -126,35 +127,6 @@ def decide(
         return Decision(keep, rest, remarks=remarks)
     everything = {id_: keep.get(id_, ("nothing is removed now",)) for id_ in reasons}
     return Decision(everything, overdue=rest, blocked=blocked, remarks=remarks)
-
-
-def arrived(ids: Iterable[str], arrivals: Sequence[str]) -> list[str]:
-    """Return IDs in the order in which backups arrived.
-
-    One that the audit log does not know comes after the last one known whose ID is smaller: too new rather than too
-    old, for the newest has to be verified before anything goes.
-    """
-    wanted = set(ids)
-    return [id_ for id_, _era in _timeline(wanted, arrivals) if id_ in wanted]
-
-
-def _timeline(ids: Iterable[str], arrivals: Sequence[str]) -> list[tuple[str, int]]:
-    """Return all IDs, also of backups that are gone, in the order of arrival, and the era of each.
-
-    What is gone counts, or its removal would change the decision on the others.
-    """
-    # One that was used again is that of the last one.
-    ordered = list(dict.fromkeys(reversed(arrivals)))[::-1]
-    for stranger in sorted(set(ids).difference(ordered), key=_key):
-        smaller = [place for place, id_ in enumerate(ordered) if _key(id_) < _key(stranger)]
-        ordered.insert(smaller[-1] + 1 if smaller else 0, stranger)
-    eras = itertools.accumulate((_key(one) < _key(before) for before, one in itertools.pairwise(ordered)), initial=0)
-    return list(zip(ordered, eras, strict=False))
-
-
-def _key(id_: str) -> tuple[str, int]:
-    base, _dash, number = id_.partition("-")
-    return base, int(number) if number else 1
 
 
 def moment(id_: str) -> datetime.datetime:

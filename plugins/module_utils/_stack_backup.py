@@ -19,6 +19,7 @@ import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
 from ._anomaly import MARK, NORMAL, limits
+from ._arrival import by_id
 from ._audit import AuditLog
 from ._backup_gate import weigh
 from ._backup_preflight import (
@@ -203,12 +204,15 @@ def plan(request: Request, engine: Engine, profiles: Mapping[str, Profile]) -> P
 
 
 def _last_cut(store: Store, stack: str) -> int | None:
-    for backup in reversed(store.backups(stack)):
+    """Return when the backup before was cut; None where the clock was set since, and times of files say nothing."""
+    backups = store.backups(stack)
+    for place in reversed(range(len(backups))):
         try:
-            cut_at = backup.manifest().cut_at
-            return int(datetime.datetime.fromisoformat(cut_at).timestamp() * 1_000_000_000)
+            cut_at = datetime.datetime.fromisoformat(backups[place].manifest().cut_at)
         except (StoreError, ValueError):
             continue
+        set_back = place > 0 and by_id(backups[place].id) < by_id(backups[place - 1].id)
+        return None if set_back or cut_at > now() else int(cut_at.timestamp() * 1_000_000_000)
     return None
 
 

@@ -38,6 +38,11 @@ COUNTS = {
     "read-only": (1, 1),
     "flips": (1000, 20),
     "sealed": (40, 8),
+    # Besides those that are always tried.
+    "prune-clock": (10, 1),
+    # More than there are steps: every one of them.
+    "prune-killed": (999, 12),
+    "prune-full": (12, 4),
     "flips-restore": (20, 4),
     "truncated": (50, 9),
     "hostile": (1, 1),

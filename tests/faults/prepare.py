@@ -47,6 +47,8 @@ def prepare(server: Server) -> str:
     taken = server.module("backup", "stack_backup", {"stack": crm.STACK})
     server.module("verify", "backup_verify", {"stack": crm.STACK})
     server.module("backup-elsewhere", "stack_backup", {"stack": crm.STACK, "backup_root": ELSEWHERE})
+    server.module("verify-elsewhere", "backup_verify", {"stack": crm.STACK, "backup_root": ELSEWHERE, "id": "all"})
+    server.module("prune-elsewhere", "backup_prune", {"backup_root": ELSEWHERE, "retention": {"keep_last": 2}})
     server.run("rm", "-rf", ELSEWHERE)
     server.module("backup-timeout", "stack_backup", {"stack": crm.STACK, "freeze_timeout": TIMEOUT})
     server.module("backup-stop", "stack_backup", {"stack": crm.STACK, "freeze": dict.fromkeys(STOPPED, "stop")})

@@ -10,7 +10,7 @@ import argparse
 import random
 import typing as t
 
-from . import blows, cutovers, damage, disks, gone, hostile, sealed, small, stages, under_load, unfit
+from . import blows, cutovers, damage, disks, gone, hostile, prunes, sealed, small, stages, under_load, unfit
 from .tally import Tally
 
 if t.TYPE_CHECKING:
@@ -102,6 +102,9 @@ LINES: dict[str, tuple[str, str, Act]] = {
     "resumed": ("capture", UNDER_LOAD, lambda t, _count, _chance: under_load.resumed(t)),
     "flips": ("trust", "one bit flipped in artifact, manifest, signature or audit log, then verify", damage.flipped),
     "sealed": ("trust", "other or no key, truncated or changed ciphertext, then restore", sealed.refused),
+    "prune-clock": ("trust", "prune while the clock is a year behind, a month or ten years ahead", prunes.clocks),
+    "prune-killed": ("trust", "SIGKILL before every step of a prune", prunes.killed),
+    "prune-full": ("trust", "disk full in the middle of a prune", prunes.full),
     "flips-restore": ("restore", "one bit flipped, then import or restore", damage.restored),
     "truncated": ("restore", "truncated archive, no checksum given", damage.truncated),
     "stage-killed": ("restore", "SIGKILL while a restore is being staged", stages.killed),

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils._arrival import arrived
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._retention import (
     GOOD,
     Candidate,
     Rules,
-    arrived,
     decide,
     rules,
 )
@@ -223,19 +223,6 @@ def test_a_backup_that_the_log_does_not_know_is_taken_for_newer_rather_than_olde
 
     assert arrived([stranger.id, *arrivals], arrivals)[-1] == stranger.id
     assert stranger.id in decide(Rules(keep_last=1), [*known, stranger], arrivals).blocked
-
-
-def test_without_any_log_the_order_is_that_of_the_ids():
-    ids = ["20261101T020000Z", "20261101T020000Z-2", "20261101T020000Z-10", "20261102T020000Z"]
-
-    assert arrived(reversed(ids), ()) == ids
-
-
-def test_an_id_that_was_used_again_is_that_of_the_last_backup():
-    assert arrived(["20261101T020000Z", "20261102T020000Z"], ["20261102T020000Z", "20261101T020000Z"] * 2) == [
-        "20261102T020000Z",
-        "20261101T020000Z",
-    ]
 
 
 def test_an_id_that_is_no_time_is_no_error():

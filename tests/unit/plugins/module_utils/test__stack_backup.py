@@ -16,7 +16,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _stack_backup
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_store, _capture, _stack_backup
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
 from ansible_collections.crm.continuity.plugins.module_utils._backup_preflight import unencrypted
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import Store
 from ansible_collections.crm.continuity.plugins.module_utils._encryption import NO_ENCRYPTION
@@ -376,6 +377,21 @@ def test_files_that_changed_since_the_backup_before_are_counted(host):
 
     assert "changed" not in facts[0]
     assert facts[1]["changed"] == 1
+
+
+@pytest.mark.parametrize("days", [30, -365])
+def test_after_the_clock_was_wrong_nothing_is_said_of_files_that_changed(host, monkeypatch, days):
+    log = AuditLog(host.root)
+    log.append("backup", stack="crm", backup=host.back_up().backup.id)
+    wrong = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+    with monkeypatch.context() as clock:
+        for module in (_backup_store, _capture, _stack_backup):
+            clock.setattr(module, "now", lambda: wrong)
+        log.append("backup", stack="crm", backup=host.back_up().backup.id)
+
+    after = host.back_up()
+
+    assert "changed" not in after.manifest.find("archive", "crm_storage").facts
 
 
 # On disk
