@@ -32,12 +32,14 @@ options:
     description:
       - What was done.
       - V(copy) says that a backup was copied from here, V(transfer) that it came here from elsewhere, V(prune) that it
-        was deleted.
+        was deleted, and V(restore) that a restore was refused before it began, with O(result=refused).
     type: str
-    choices: [note, copy, transfer, prune, extract]
+    choices: [note, copy, transfer, prune, extract, restore]
     default: note
   text:
-    description: What happened, in your words. Do not write secrets or personal data here, for nobody can remove them.
+    description:
+      - What happened, in your words, or why it did not. Do not write secrets or personal data here, for nobody can
+        remove them.
     type: str
   stack:
     description: The stack that it is about.
@@ -86,13 +88,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._audit_chain import RESULTS
+from ..module_utils._audit_chain import REFUSED, RESULTS
 from ..module_utils._audit_facts import of_backup
 from ..module_utils._backup_store import Store
 from ..module_utils._errors import StoreError
-from ..module_utils._module import ACTOR_OPTIONS, STORE_OPTIONS, audited, reported_by
+from ..module_utils._module import ACTOR_OPTIONS, LONGEST_MESSAGE, STORE_OPTIONS, audited, reported_by
 
-ACTIONS = ["note", "copy", "transfer", "prune", "extract"]
+ACTIONS = ["note", "copy", "transfer", "prune", "extract", "restore"]
 
 
 def main() -> None:
@@ -114,13 +116,19 @@ def main() -> None:
             ("action", "transfer", ("id", "source")),
             ("action", "prune", ("id",)),
             ("action", "note", ("text",)),
+            ("action", "restore", ("id", "text")),
         ],
         supports_check_mode=True,
     )
     params = module.params
+    if params["action"] == "restore" and params["result"] != REFUSED:
+        module.fail_json(
+            msg="stack_cutover notes what a restore did. This notes one that was refused: result=refused."
+        )
     with reported_by(module), audited(module, params["action"], stack=params["stack"], needed=True) as entry:
         entry.backup, entry.result = params["id"], params["result"]
-        entry.facts.update({name: params[name] for name in ("text", "to") if params[name]})
+        said = {"message" if params["result"] == REFUSED else "text": (params["text"] or "")[:LONGEST_MESSAGE]}
+        entry.facts.update({name: value for name, value in {**said, "to": params["to"]}.items() if value})
         if params["action"] == "prune":
             _check_gone(params)
         if params["action"] == "transfer":

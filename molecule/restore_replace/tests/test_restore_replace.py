@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -29,6 +30,14 @@ def test_the_refusal_names_everything_that_would_be_replaced(evidence, run):
     assert "The restore would replace what is there now:" in said
     for volume in ("chatwoot_storage", "chatwoot_public", "evolution_instances", "redis_data", "postgres_data"):
         assert re.search(rf"volume crm_{volume} \(\d+ files\)", said)
+
+
+def test_refusals_are_in_the_audit_log_and_check_mode_is_not(host):
+    events = [json.loads(line) for line in host.file("/srv/replace/audit.jsonl").content_string.splitlines()]
+    refused = [event for event in events if (event["action"], event["result"]) == ("restore", "refused")]
+
+    assert len(refused) == len(REFUSALS)
+    assert all(event["facts"]["message"].startswith("The restore would replace") for event in refused)
 
 
 def test_a_refusal_and_check_mode_touch_no_service(evidence):

@@ -133,12 +133,22 @@ def test_a_deletion_by_hand_ends_the_storage(run, log):
     assert kept["unrecorded"] is False
 
 
+def test_a_refused_restore_has_its_reason_as_message(run, log):
+    run(audit_record, action="restore", stack="crm", id=ID, result="refused", text="The volume is in use.")
+
+    event = log.read()[0][-1]
+    assert (event.action, event.result, event.backup) == ("restore", "refused", ID)
+    assert event.facts == {"message": "The volume is in use."}
+
+
 @pytest.mark.parametrize(
     "params",
     [
         pytest.param({}, id="a note without words"),
         pytest.param({"action": "copy", "stack": "crm", "id": ID}, id="a copy to nowhere"),
         pytest.param({"action": "prune", "id": ID}, id="an ID of no stack"),
+        pytest.param({"action": "restore", "stack": "crm", "id": ID, "result": "refused"}, id="a refusal without why"),
+        pytest.param({"action": "restore", "stack": "crm", "id": ID, "text": "x"}, id="a restore that took place"),
     ],
 )
 def test_half_of_a_story_is_refused(run, params):
