@@ -16,13 +16,22 @@ STACKS = ["crm", "ticketz"]
 def test_the_host_of_the_pasting_had_stock_tools_only(host):
     tools = set(host.file("/srv/stock-tools").listdir())
 
-    assert {"docker", "tar", "zstd", "sha256sum"} <= tools
+    assert {"docker", "tar", "zstd", "age", "sha256sum"} <= tools
     assert [tool for tool in tools if tool.startswith(("python", "perl", "ansible", "psql", "pg_"))] == []
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_command_succeeds(evidence, stack):
     assert evidence.succeeded(stack), evidence.output(stack)
+
+
+def test_an_encrypted_backup_opens_with_its_key_only(evidence, mol_a):
+    names = mol_a.check_output("find /srv/busy/crm -type f -name '*.tar.zst*' -o -name '*.dump.zst*'").split()
+
+    assert names
+    assert [name for name in names if not name.endswith(".age")] == []
+    assert not evidence.succeeded("busy-other-key")
+    assert "no identity matched any of the recipients" in evidence.said("busy-other-key")
 
 
 def test_what_came_and_went_during_the_backup_is_as_it_was_at_the_cut(evidence):
