@@ -34,8 +34,8 @@ say = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup link format lint style types shell yaml docs-lint units sanity check check-next testbed integration \
-	molecule test demo bench faults docs dist clean
+.PHONY: help setup link format lint style types shell yaml docs-lint units sanity check check-next browser testbed \
+	integration molecule consoles test demo bench faults docs dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,11 @@ check-next: ## Run units and sanity on Python 3.12 with ansible-core 2.21
 	$(Q)PATH="$(ORIGINAL_PATH)" tools/setup .venv-next 3.12
 	$(Q)$(MAKE) --no-print-directory VENV=.venv-next units sanity
 
+browser: setup ## Run the tests of the report in a headless Chromium, and take pictures of it
+	$(call say,browser: the report in Chromium)
+	$(Q)tools/setup --browser
+	$(Q)pytest --quiet tests/browser
+
 testbed: link
 	$(call say,testbed: Docker Engine$(comma) servers and images)
 	$(Q)$(TESTBED) engine
@@ -107,7 +112,12 @@ molecule: testbed ## Run the role tests on real servers
 	$(Q)$(if $(filter test,$(MOLECULE)),rm -rf "$(MOLECULE_EPHEMERAL_DIRECTORY)")
 	$(Q)molecule $(MOLECULE)
 
-test: check integration molecule ## Run everything: check, integration and molecule
+consoles: link ## Run the starter repository as AWX and Semaphore do
+	$(call say,consoles: AWX and Semaphore)
+	$(Q)tools/awx_collection
+	$(Q)pytest --quiet --numprocesses auto --dist loadfile tests/consoles
+
+test: check browser consoles integration molecule ## Run everything: check, browser, consoles, integration and molecule
 	$(call say,test passed)
 
 demo: testbed ## Back up, destroy, restore and validate a CRM server, and show the figures

@@ -30,6 +30,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 DEFAULT_ROOT = "/var/backups/crm"
+# Where Debian's prometheus-node-exporter looks.
+DEFAULT_METRICS = "/var/lib/prometheus/node-exporter"
 LATEST = "latest"
 # Where the locks of the stacks are; gone after a boot, like whoever held them.
 RUN = "/run/crm.continuity"

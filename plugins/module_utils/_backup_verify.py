@@ -9,6 +9,7 @@ Each verdict becomes a line of the audit log. Standard library only. Private to 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import typing as t
@@ -21,11 +22,13 @@ from ._backup_proof import misplaced, told
 from ._backup_store import LATEST, Store
 from ._errors import StoreError
 from ._manifest import NAME, SIGNATURE, SUMS, read_with_sums
+from ._progress import expect, phase, reading
 from ._signature import NO_SIGNERS, UNSIGNED, Proof, Signers, prove
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from ._artifact_check import Checked
     from ._audit_chain import Event
     from ._backup_store import Backup
     from ._manifest import Artifact, Manifest
@@ -109,6 +112,7 @@ def verify(request: Request) -> Report:
     # What an event has taken note of is known; that a log came from elsewhere is no fault of it.
     fresh = [problem for problem in found if not problem.harmless and problem.kind != "noted"]
     old = [problem.message for problem in found if problem not in fresh and problem.kind != "unproved"]
+    expect(lambda: _expected(backups, request, events))
     verdicts = [_verify(backup, request, events) for backup in backups]
     noted = [_note(log, verdict, request) for verdict in verdicts] if request.record else []
     return Report(
@@ -137,6 +141,7 @@ def _chosen(store: Store, request: Request) -> list[Backup]:
 
 
 def _verify(backup: Backup, request: Request, events: Sequence[Event]) -> Verdict:
+    phase(f"{backup.stack} {backup.id}")
     verdict = Verdict(backup.stack, backup.id, backup.path, ())
     try:
         manifest, sums = read_with_sums(backup.path)
@@ -152,7 +157,7 @@ def _verify(backup: Backup, request: Request, events: Sequence[Event]) -> Verdic
         problems.append(str(exc))
     read, until = _to_read(manifest, request, last_sample(events, backup))
     checked = [
-        (one, check(backup, manifest, one) if one.path in read else look(backup, one)) for one in manifest.artifacts
+        (one, _check(backup, manifest, one) if one.path in read else look(backup, one)) for one in manifest.artifacts
     ]
     return replace(
         verdict,
@@ -166,6 +171,23 @@ def _verify(backup: Backup, request: Request, events: Sequence[Event]) -> Verdic
         until=until,
         manifest_sha256=_sha256_of_manifest(sums),
     )
+
+
+def _check(backup: Backup, manifest: Manifest, artifact: Artifact) -> Checked:
+    with reading(artifact.path, os.path.join(backup.path, artifact.path)):
+        return check(backup, manifest, artifact)
+
+
+def _expected(backups: Sequence[Backup], request: Request, events: Sequence[Event]) -> dict[str, int | None]:
+    """Return how many bytes there are to read."""
+    sizes: dict[str, int | None] = {}
+    for backup in backups:
+        # What is damaged is told of when it is its turn.
+        with contextlib.suppress(StoreError):
+            manifest = backup.manifest()
+            read, _until = _to_read(manifest, request, last_sample(events, backup))
+            sizes |= {os.path.join(backup.path, one.path): one.size for one in manifest.artifacts if one.path in read}
+    return sizes
 
 
 def _identity(backup: Backup, manifest: Manifest, sums: bytes, events: Sequence[Event]) -> list[str]:

@@ -18,6 +18,7 @@ from ._database import connect
 from ._database_dump import dump_database
 from ._database_globals import dump_globals
 from ._manifest import Artifact
+from ._progress import writing
 
 if t.TYPE_CHECKING:
     from ._backup_store import Partial
@@ -100,15 +101,17 @@ def _dump(
 ) -> tuple[Artifact, tuple[str, ...]]:
     request = wanted.request
     database, location = located
-    dumped = dump_database(
-        location,
-        database.name,
-        partial.file(name),
-        compression=request.compression,
-        level=request.level,
-        snapshot=snapshot,
-        encryption=request.encryption,
-    )
+    path = partial.file(name)
+    with writing(f"database {database.name}", path, name):
+        dumped = dump_database(
+            location,
+            database.name,
+            path,
+            compression=request.compression,
+            level=request.level,
+            snapshot=snapshot,
+            encryption=request.encryption,
+        )
     artifact = Artifact(
         path=name,
         kind="dump",

@@ -10,12 +10,14 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 from ._compression import suffix
 from ._encryption import NO_ENCRYPTION
 from ._live_archive import Caught, live_archive
 from ._manifest import Artifact
+from ._progress import writing
 from ._streamed_archive import streamed_archive
 from ._volume_directory import data_directory
 
@@ -90,14 +92,21 @@ class Volumes:
 
     def start(self) -> None:
         """Archive everything, while it is in use."""
-        for _data, _path, archive in self._archives:
-            archive.start()
+        for data, path, archive in self._archives:
+            with self._told(data, path):
+                archive.start()
+
+    def _told(self, data: Data, path: str) -> contextlib.AbstractContextManager[None]:
+        return writing(f"{data.kind} {data.name}", os.path.join(self._partial.path, path), path)
 
     def catch_up(self) -> None:
         """Archive what changed meanwhile, until little is left to do or it does not get less."""
         before = None
         for _round in range(ROUNDS):
-            caught = [archive.catch_up(still=False) for _data, _path, archive in self._archives]
+            caught = []
+            for data, path, archive in self._archives:
+                with self._told(data, path):
+                    caught.append(archive.catch_up(still=False))
             left = Caught(sum(one.entries for one in caught), sum(one.bytes for one in caught))
             if left.entries <= FEW_ENTRIES and left.bytes <= FEW_BYTES:
                 return
@@ -115,9 +124,10 @@ class Volumes:
         self._finally(late=True)
 
     def _finally(self, *, late: bool) -> None:
-        for data, _path, archive in self._archives:
+        for data, path, archive in self._archives:
             if (data.source in self._wanted.late) == late:
-                archive.catch_up(still=True, exact=data.source not in self._wanted.moving)
+                with self._told(data, path):
+                    archive.catch_up(still=True, exact=data.source not in self._wanted.moving)
 
     def finish(self) -> tuple[list[Artifact], list[str]]:
         """End the archives; return the artifacts, and remarks."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 if t.TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 CHUNK = 1 << 20
 FLUSH_EVERY = 8 << 20
@@ -141,21 +141,25 @@ def size_or_problem(path: str) -> int | str:
 
 
 def file_sha256(path: str) -> Written:
-    """Read a file and return its size and checksum."""
+    """Read a file and return its size and checksum; how far that is can be seen from outside, see _progress."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return descriptor_sha256(descriptor)
+        return _hashed(lambda buffer, _size: os.readv(descriptor, [buffer]))
     finally:
         os.close(descriptor)
 
 
 def descriptor_sha256(descriptor: int) -> Written:
-    """Read an open file from its start and return its size and checksum."""
+    """Read an open file from its start, leave its position alone, and return its size and checksum."""
+    return _hashed(lambda buffer, size: os.preadv(descriptor, [buffer], size))
+
+
+def _hashed(read: Callable[[bytearray, int], int]) -> Written:
     digest = hashlib.sha256()
     size = 0
     buffer = bytearray(CHUNK)
     view = memoryview(buffer)
-    while count := os.preadv(descriptor, [buffer], size):
+    while count := read(buffer, size):
         digest.update(view[:count])
         size += count
     return Written(size, digest.hexdigest())

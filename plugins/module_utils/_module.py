@@ -20,7 +20,7 @@ from ansible.module_utils.errors import UnsupportedError
 
 from ._audit import AuditLog
 from ._audit_chain import FAILED, OK
-from ._backup_store import DEFAULT_ROOT
+from ._backup_store import DEFAULT_METRICS, DEFAULT_ROOT
 from ._encryption import METHODS, Encryption, Keys, holding
 from ._engine import DEFAULT_HOST
 from ._errors import ContinuityError, ProfileError, SignalError, StoreError
@@ -48,6 +48,11 @@ DOCKER_OPTIONS: dict[str, t.Any] = {
 # Documented in plugins/doc_fragments/_store.py.
 STORE_OPTIONS: dict[str, t.Any] = {
     "backup_root": {"type": "path", "default": DEFAULT_ROOT},
+}
+
+# Documented in plugins/doc_fragments/_metrics.py.
+METRICS_OPTIONS: dict[str, t.Any] = {
+    "metrics_directory": {"type": "path", "default": DEFAULT_METRICS},
 }
 
 # Documented in plugins/doc_fragments/_audit.py.

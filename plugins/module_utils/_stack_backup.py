@@ -14,7 +14,6 @@ import datetime
 import functools
 import os
 import platform
-import time
 import typing as t
 from dataclasses import asdict, dataclass, field, replace
 
@@ -46,8 +45,8 @@ from ._encryption import tool as encryption_tool
 from ._errors import StoreError
 from ._freeze import targets, wait_healthy
 from ._manifest import Manifest
-from ._metrics import DEFAULT_DIRECTORY, Attempt
-from ._metrics import write as write_metrics
+from ._progress import expect
+from ._progress import phase as tell_progress
 from ._publication import publish
 from ._redis import facts as redis_facts
 from ._signature import usable_key
@@ -100,7 +99,6 @@ class Request:
     freeze_budget: float = FREEZE_BUDGET
     freeze_timeout: float = FREEZE_TIMEOUT
     health_timeout: float = HEALTH_TIMEOUT
-    metrics_directory: str = DEFAULT_DIRECTORY
     encryption: Encryption = NO_ENCRYPTION
     signing_key: str | None = None
     anomaly: Mapping[str, t.Any] = field(default_factory=dict)
@@ -136,11 +134,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Taken:
-    """A published backup; ``remarks`` are about what was before and after it, ``metrics`` is where those are."""
+    """A published backup; ``remarks`` are about what was before it."""
 
     backup: Backup
     manifest: Manifest
-    metrics: str | None = None
     remarks: tuple[str, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
 
@@ -248,48 +245,50 @@ def _misplaced(stack: Stack, caches: Sequence[tuple[StackRedis, RedisFacts]]) ->
 
 
 def take(
-    request: Request, engine: Engine, profiles: Mapping[str, Profile], connect: Callable[[], Engine]
+    request: Request,
+    engine: Engine,
+    profiles: Mapping[str, Profile],
+    connect: Callable[[], Engine],
+    begun: Callable[[], None] = lambda: None,
 ) -> tuple[Plan, Taken]:
     """Plan and take one backup; ``connect`` returns another connection to the engine.
 
-    Whatever happens, what ran before runs afterwards, and nothing but a complete backup gets a backup's name.
+    ``begun`` is called once nobody else works on the stack. Whatever happens, what ran before runs afterwards, and
+    nothing but a complete backup gets a backup's name.
     """
     # A stack that is not there has no lock.
     stack = find_one(engine, profiles, request.stack).name
     with locked_on_host(stack) as lock:
-        tell = functools.partial(tell_phase, lock) if lock is not None else _tell_nobody
+        begun()
+        tell = functools.partial(_tell, lock)
         tell("look")
-        began = time.time()
-        try:
-            recovered = recover(stack)
-            # What runs now is only known while nobody else freezes it; nothing is created for what cannot be backed up.
-            wanted = plan(request, engine, profiles)
-            with Store(request.root).locked(stack):
-                taken = apply(wanted, engine, Watch(connect, lock), tell)
-        except BaseException:
-            # The failure is what the operator has to know of.
-            with contextlib.suppress(OSError):
-                _write_metrics(request, stack, began, succeeded=False)
-            raise
-        try:
-            metrics = _write_metrics(request, stack, began, succeeded=True)
-        except OSError as exc:
-            metrics = None
-            recovered.append(f"The metrics could not be written to {request.metrics_directory}: {exc.strerror}.")
-        return wanted, replace(taken, metrics=metrics, remarks=tuple(recovered))
+        recovered = recover(stack)
+        # What runs now is only known while nobody else freezes it; nothing is created for what cannot be backed up.
+        wanted = plan(request, engine, profiles)
+        expect(lambda: _expected(wanted))
+        with Store(request.root).locked(stack):
+            taken = apply(wanted, engine, Watch(connect, lock), tell)
+        return wanted, replace(taken, remarks=tuple(recovered))
 
 
-def _write_metrics(request: Request, stack: str, began: float, *, succeeded: bool) -> str | None:
-    latest = None
-    for backup in Store(request.root).backups(stack)[-1:]:
-        with contextlib.suppress(StoreError):
-            latest = backup.manifest()
-    attempt = Attempt(stack, began, time.time(), succeeded, latest)
-    return write_metrics(request.metrics_directory, attempt)
+def _tell(lock: int | None, phase: str) -> None:
+    tell_progress(phase)
+    if lock is not None:
+        tell_phase(lock, phase)
 
 
 def _tell_nobody(_phase: str) -> None:
-    """Take the place of a lock that there is none of."""
+    """Take the place of whoever wants to know."""
+
+
+def _expected(wanted: Plan) -> dict[str, int | None]:
+    """Return how many bytes each archive and dump of the backup before has."""
+    before: dict[str, int] = {}
+    for backup in reversed(Store(wanted.request.root).backups(wanted.stack.name)):
+        with contextlib.suppress(StoreError):
+            before = {artifact.path: artifact.size for artifact in backup.manifest().artifacts}
+            break
+    return {name: before.get(name) for name in names(wanted)}
 
 
 def apply(wanted: Plan, engine: Engine, watch: Watch, tell: Callable[[str], None] = _tell_nobody) -> Taken:
@@ -332,7 +331,6 @@ def summary(taken: Taken) -> dict[str, t.Any]:
         "artifacts": [artifact.path for artifact in artifacts if artifact.kind in ("archive", "dump")],
         "anomalies": [asdict(anomaly) for anomaly in taken.anomalies],
         "remarks": [*(one for one in taken.manifest.warnings if not one.startswith(MARK)), *taken.remarks],
-        "metrics": taken.metrics,
     }
 
 

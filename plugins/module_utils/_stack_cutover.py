@@ -93,6 +93,11 @@ class Done:
         return round(sum(self.seconds.values()), 3)
 
 
+def described(kept: Sequence[Record]) -> list[dict[str, t.Any]]:
+    """Return what a result and the audit log say of restores."""
+    return [{"id": record.id, "backup": record.backup, "kept_until": record.kept_until} for record in kept]
+
+
 def only_stack(directory: str | None = None) -> str | None:
     """Return the stack of this host that has restores, None when there is none; raise StackError for several."""
     found = [stack for stack in stacks(directory or DEFAULT_RECORDS) if records(directory or DEFAULT_RECORDS, stack)]

@@ -25,6 +25,8 @@ from ._database_restore import plan as plan_database
 from ._errors import ContinuityError, StackError
 from ._exchange import Exchange, prepare
 from ._profile import Repair
+from ._progress import expect, reading
+from ._progress import phase as tell_progress
 from ._restore_record import DEFAULT_RECORDS, Record, StagedDatabase, StagedVolume, records, remove, write
 from ._stack_thaw import recover
 from ._stage_database import stage
@@ -104,7 +106,7 @@ def take(
 ) -> tuple[Plan, Staged]:
     """Plan and stage under the lock of the stack; what dead runs left is mended or removed first."""
     with locked_on_host(request.stack) as lock:
-        tell = functools.partial(tell_phase, lock) if lock is not None else _tell_nobody
+        tell = functools.partial(_tell, lock)
         tell("look")
         remarks = (
             *mend(request.stack, lambda _host, _timeout: engine, request.access, request.records),
@@ -114,6 +116,7 @@ def take(
             if record.phase in ("staging", "staged"):
                 abandon(record, engine, request)
         wanted = plan(request, engine)
+        expect(lambda: _expected(request))
         staged = apply(wanted, engine, tell, on_database=on_database, on_volume=on_volume, check=check)
         return wanted, replace(staged, warnings=(*remarks, *staged.warnings))
 
@@ -175,13 +178,15 @@ def apply(
         for entry, live in zip(request.volumes, wanted.directories, strict=True):
             tell(f"stage {entry['kind']} {entry['name']}")
             record, volume = _prepared(record, request, engine, entry, live)
-            size += _fill(request, entry, volume, warnings)
+            with reading(f"{entry['kind']} {entry['name']}", entry["archive"]):
+                size += _fill(request, entry, volume, warnings)
             for step in on_volume:
                 warnings += step(entry["name"], volume.exchange.waiting)
             sync(volume.exchange.base)
-        for database, location, planned in wanted.databases:
+        for entry, (database, location, planned) in zip(request.databases, wanted.databases, strict=True):
             tell(f"stage database {database.name}")
-            warnings += stage(database, location, planned, on_database, note)
+            with reading(f"database {database.name}", entry["dump"]):
+                warnings += stage(database, location, planned, on_database, note)
         check()
         record = write(request.records, record.at("staged"))
     except BaseException:
@@ -214,8 +219,16 @@ def abandon(record: Record, engine: Engine, request: Request) -> None:
     remove(request.records, record)
 
 
-def _tell_nobody(_phase: str) -> None:
-    """Take the place of a lock that there is none of."""
+def _tell(lock: int | None, phase: str) -> None:
+    tell_progress(phase)
+    if lock is not None:
+        tell_phase(lock, phase)
+
+
+def _expected(request: Request) -> dict[str, int | None]:
+    """Return how many bytes there are to read."""
+    paths = [*(entry["archive"] for entry in request.volumes), *(entry["dump"] for entry in request.databases)]
+    return {path: os.path.getsize(path) for path in paths}
 
 
 def _is_empty(directory: str) -> bool:

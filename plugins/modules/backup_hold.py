@@ -20,6 +20,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._audit
+  - crm.continuity._metrics
   - crm.continuity._store
 attributes:
   check_mode:
@@ -79,7 +80,7 @@ held:
   returned: success
   type: str
 remarks:
-  description: What is wrong with the audit log.
+  description: What is wrong with the audit log, and why metrics could not be written.
   returned: success
   type: list
   elements: str
@@ -99,7 +100,8 @@ audit:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup_hold import STATES, Request, after, apply, plan
-from ..module_utils._module import ACTOR_OPTIONS, STORE_OPTIONS, reported_by
+from ..module_utils._metrics import refresh
+from ..module_utils._module import ACTOR_OPTIONS, METRICS_OPTIONS, STORE_OPTIONS, reported_by
 
 
 def main() -> None:
@@ -110,6 +112,7 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "default": STATES[0]},
             "reason": {"type": "str", "required": True},
             **ACTOR_OPTIONS,
+            **METRICS_OPTIONS,
             **STORE_OPTIONS,
         },
         supports_check_mode=True,
@@ -127,13 +130,14 @@ def main() -> None:
     with reported_by(module):
         wanted = plan(request)
         event = None if module.check_mode else apply(wanted)
+        remarks = [] if event is None else refresh(module.params["metrics_directory"], request.root, request.stack)
         before, later = wanted.entry.standing, after(wanted)
         module.exit_json(
             changed=wanted.change is not None,
             id=wanted.backup.id,
             standing=later.word,
             held=later.held,
-            remarks=list(wanted.warnings),
+            remarks=[*wanted.warnings, *remarks],
             audit=event,
             diff={
                 "before": f"{wanted.backup.id}: {before.word}, held: {before.held}\n",

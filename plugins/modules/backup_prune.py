@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._audit
+  - crm.continuity._metrics
   - crm.continuity._store
 attributes:
   check_mode:
@@ -189,7 +190,8 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup_prune import Plan, Request, describe, plan, prune
-from ..module_utils._module import ACTOR_OPTIONS, SPACE_OPTIONS, STORE_OPTIONS, reported_by
+from ..module_utils._metrics import refresh
+from ..module_utils._module import ACTOR_OPTIONS, METRICS_OPTIONS, SPACE_OPTIONS, STORE_OPTIONS, reported_by
 from ..module_utils._space import limits, space
 
 RULES = ("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "days", "min_verified")
@@ -206,6 +208,7 @@ def main() -> None:
             },
             "fail_when_blocked": {"type": "bool", "default": False},
             **ACTOR_OPTIONS,
+            **METRICS_OPTIONS,
             **SPACE_OPTIONS,
             **STORE_OPTIONS,
         },
@@ -229,6 +232,8 @@ def main() -> None:
             plans = [wanted for wanted, _pruned in done]
             stacks = [describe(wanted, pruned) for wanted, pruned in done]
             audit = next((pruned.audit for _wanted, pruned in reversed(done) if pruned.audit), None)
+            for remark in refresh(module.params["metrics_directory"], request.root, request.stack):
+                module.warn(remark)
         result: dict[str, t.Any] = {
             "changed": any(one["removed"] or one["finished"] for one in stacks),
             "stacks": stacks,

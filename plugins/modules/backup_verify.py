@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - crm.continuity._attributes.actiongroup_continuity
   - crm.continuity._audit
   - crm.continuity._keys
+  - crm.continuity._metrics
   - crm.continuity._signers
   - crm.continuity._store
 attributes:
@@ -182,7 +183,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._backup_proof import described
 from ..module_utils._backup_verify import LEVELS, SHARE, Report, Request, Verdict, verify
-from ..module_utils._module import ACTOR_OPTIONS, KEY_OPTIONS, SIGNER_OPTIONS, STORE_OPTIONS, reported_by
+from ..module_utils._metrics import refresh
+from ..module_utils._module import (
+    ACTOR_OPTIONS,
+    KEY_OPTIONS,
+    METRICS_OPTIONS,
+    SIGNER_OPTIONS,
+    STORE_OPTIONS,
+    reported_by,
+)
+from ..module_utils._progress import reporting
 from ..module_utils._signature import signers_of
 
 
@@ -197,6 +207,7 @@ def main() -> None:
             "record": {"type": "bool", "default": True},
             **ACTOR_OPTIONS,
             **KEY_OPTIONS,
+            **METRICS_OPTIONS,
             **SIGNER_OPTIONS,
             **STORE_OPTIONS,
         },
@@ -205,7 +216,7 @@ def main() -> None:
     params = module.params
     if not 1 <= params["share"] <= 100:
         module.fail_json(msg=f"share is {params['share']}: it is a percentage, from 1 to 100.")
-    with reported_by(module):
+    with reported_by(module), reporting("verify", params["stack"]):
         request = Request(
             root=params["backup_root"],
             stack=params["stack"],
@@ -218,6 +229,8 @@ def main() -> None:
         )
         report = verify(request)
         result = _result(report)
+        if request.record:
+            result["remarks"] += refresh(params["metrics_directory"], request.root, params["stack"])
         if not report.ok and params["fail_on_damage"]:
             module.fail_json(msg=_failure(report), **result)
     module.exit_json(changed=False, **result)

@@ -28,6 +28,7 @@ extends_documentation_fragment:
   - crm.continuity._audit
   - crm.continuity._docker
   - crm.continuity._encryption
+  - crm.continuity._metrics
   - crm.continuity._profiles
   - crm.continuity._store
 attributes:
@@ -87,12 +88,6 @@ options:
     description: Seconds to wait, after the cut, for services to be healthy that were so before.
     type: float
     default: 120
-  metrics_directory:
-    description:
-      - Directory of the textfile collector of the Prometheus node exporter, which receives the file
-        C(crm_backup_<stack>.prom), also when the backup fails. Nothing is written where there is no such directory.
-    type: path
-    default: /var/lib/prometheus/node-exporter
   require_session:
     description: Whether to fail when a part of the WhatsApp session is outside the backup.
     type: bool
@@ -118,6 +113,41 @@ options:
     description: Percent from which on it is critical.
     type: float
     default: 90
+  attach:
+    description:
+      - Whether to wait for a backup of the stack into the same O(backup_root) that runs already, such as one whose
+        control node went away, and to return its result.
+      - Otherwise, and when something else works on the stack, the module fails then.
+      - When that backup dies without a result, one is taken.
+    type: bool
+    default: false
+  younger_than:
+    description:
+      - Hours. When the newest backup is younger than that, none is taken, and RV(not_needed) says so. With 0, one is
+        always taken.
+    type: float
+    default: 0
+  window:
+    description:
+      - When a backup may begin, in the time of the host, such as V(22:00-06:00) or V(12:00-13:00, 22:00-06:00).
+        At other times the module fails. An empty one is always open.
+    type: str
+    default: ""
+  force:
+    description: Whether to begin outside of O(window).
+    type: bool
+    default: false
+  delay:
+    description: Seconds to wait before the backup begins, so that many hosts do not begin in the same moment.
+    type: int
+    default: 0
+  expire_restores:
+    description:
+      - Whether to give up, after the backup, what restores of the stack have kept long enough, as
+        M(crm.continuity.stack_cutover) does with O(crm.continuity.stack_cutover#module:state=expired).
+      - When that fails, RV(remarks) says so, and the backup is good all the same.
+    type: bool
+    default: false
   signing_key:
     description:
       - Private key on the host that signs the checksums of the backup, with C(ssh-keygen -Y sign).
@@ -141,6 +171,27 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+stack:
+  description: Name of the compose project, also of a failure.
+  returned: always
+  type: str
+attached:
+  description: Whether this is the result of a backup that ran already, see O(attach).
+  returned: success
+  type: bool
+not_needed:
+  description: >-
+    Why no backup was taken, see O(younger_than). The other values are those of the newest backup then. Null otherwise.
+  returned: success
+  type: str
+collected:
+  description:
+    - Backups of the stack whose control node did not stay to see their end, and that have ended since, oldest first.
+    - Each has C(began_at), C(ended_at), C(actor), C(outcome) (V(ok), V(anomalous), V(failed) or V(died)), C(message),
+      C(id), C(directory), C(cut_at) and C(size).
+  returned: success
+  type: list
+  elements: dict
 id:
   description: ID of the backup. In check mode the one that it would have now.
   returned: success
@@ -253,7 +304,9 @@ audit:
       type: str
 """
 
+import contextlib
 import functools
+import time
 import typing as t
 from dataclasses import asdict
 
@@ -261,13 +314,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._audit_chain import ANOMALOUS
 from ..module_utils._audit_facts import of_backup
+from ..module_utils._backup_begin import instead
 from ..module_utils._engine import connect
+from ..module_utils._errors import ContinuityError
 from ..module_utils._freeze import MODES
-from ..module_utils._metrics import DEFAULT_DIRECTORY
+from ..module_utils._job import Jobs, kept
+from ..module_utils._metrics import attempted
 from ..module_utils._module import (
     ACTOR_OPTIONS,
     DOCKER_OPTIONS,
     ENCRYPTION_OPTIONS,
+    METRICS_OPTIONS,
     PROFILE_OPTIONS,
     SPACE_OPTIONS,
     STORE_OPTIONS,
@@ -276,6 +333,7 @@ from ..module_utils._module import (
     load_profiles,
     reported_by,
 )
+from ..module_utils._progress import phase, reporting, token
 from ..module_utils._space import limits, space
 from ..module_utils._stack import Request as StackRequest
 from ..module_utils._stack_backup import (
@@ -288,7 +346,18 @@ from ..module_utils._stack_backup import (
     summary,
     take,
 )
+from ..module_utils._stack_cutover import EXPIRED, described
+from ..module_utils._stack_cutover import Request as CutoverRequest
+from ..module_utils._stack_cutover import take as cut_over
 from ..module_utils._version import VERSION
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ..module_utils._engine import Engine
+    from ..module_utils._module import Entry
+    from ..module_utils._profile import Profile
+    from ..module_utils._stack_backup import Plan
 
 
 def main() -> None:
@@ -304,13 +373,19 @@ def main() -> None:
             "freeze_budget": {"type": "float", "default": FREEZE_BUDGET},
             "freeze_timeout": {"type": "float", "default": FREEZE_TIMEOUT},
             "health_timeout": {"type": "float", "default": HEALTH_TIMEOUT},
-            "metrics_directory": {"type": "path", "default": DEFAULT_DIRECTORY},
             "require_session": {"type": "bool", "default": True},
             "anomaly": {"type": "dict", "default": {}},
             "signing_key": {"type": "path"},
+            "attach": {"type": "bool", "default": False},
+            "younger_than": {"type": "float", "default": 0},
+            "window": {"type": "str", "default": ""},
+            "force": {"type": "bool", "default": False},
+            "delay": {"type": "int", "default": 0},
+            "expire_restores": {"type": "bool", "default": False},
             **ACTOR_OPTIONS,
             **DOCKER_OPTIONS,
             **ENCRYPTION_OPTIONS,
+            **METRICS_OPTIONS,
             **PROFILE_OPTIONS,
             **SPACE_OPTIONS,
             **STORE_OPTIONS,
@@ -342,41 +417,121 @@ def main() -> None:
         freeze_budget=module.params["freeze_budget"],
         freeze_timeout=module.params["freeze_timeout"],
         health_timeout=module.params["health_timeout"],
-        metrics_directory=module.params["metrics_directory"],
         signing_key=module.params["signing_key"],
         anomaly=module.params["anomaly"],
         encryption=encryption_of(module),
     )
-    with reported_by(module):
+    with reported_by(module), reporting("backup", request.stack.name):
         profiles = load_profiles(module)
         connection = functools.partial(connect, module.params["docker_host"], module.params["docker_timeout"])
-        engine = connection()
-        if module.check_mode:
-            wanted, taken, written = plan(request, engine, profiles), None, None
-        else:
-            with audited(module, "backup", stack=request.stack.name) as entry:
-                wanted, taken = take(request, engine, profiles, connection)
-                entry.backup = taken.backup.id
-                entry.facts.update(of_backup(taken.backup, taken.manifest))
-                if taken.anomalies:
-                    entry.result = ANOMALOUS
-                    entry.facts["anomalies"] = [anomaly.message for anomaly in taken.anomalies]
-            written = entry.written
-        result: dict[str, t.Any] = {
-            "changed": True,
-            "id": wanted.id,
-            "directory": wanted.path,
-            "artifacts": names(wanted),
-            "freeze": {target.service: target.mode for target in wanted.freeze},
-            "signed_with": wanted.signer.key if wanted.signer else None,
-            "remarks": list(wanted.warnings),
-            "space": asdict(space(request.root, module.params["space_warn"], module.params["space_critical"])),
-        }
-        if taken is not None:
-            result.update(summary(taken), audit=written)
-        after = "".join(f"{result['directory']}/{name}\n" for name in result["artifacts"])
-        result["diff"] = {"before": "", "after": after}
+        result = _known(module, request) or _taken(module, request, profiles, connection)
     module.exit_json(**result)
+
+
+def _known(module: AnsibleModule, request: Request) -> dict[str, t.Any] | None:
+    """Return the result of a backup that there is already, or that runs; None when one is to be taken now."""
+    params = module.params
+    found = functools.partial(
+        instead,
+        request.root,
+        request.stack.name,
+        younger_than=params["younger_than"],
+        window="" if params["force"] else params["window"],
+        token=token(),
+        attach=params["attach"] and not module.check_mode,
+        acts=not module.check_mode,
+    )
+    known = found()
+    if known is None and params["delay"] > 0 and not module.check_mode:
+        phase("wait")
+        time.sleep(params["delay"])
+        # Much may have happened meanwhile.
+        known = found()
+    return None if known is None else {**known, "space": _space(module, request)}
+
+
+def _taken(
+    module: AnsibleModule, request: Request, profiles: Mapping[str, Profile], connection: Callable[[], Engine]
+) -> dict[str, t.Any]:
+    if module.check_mode:
+        wanted = plan(request, connection(), profiles)
+        return _result(module, wanted)
+    jobs = Jobs(request.stack.name)
+    metrics = attempted(module.params["metrics_directory"], request.root, request.stack.name)
+    with kept(jobs, request.root, module.params["actor"], token()) as job, metrics as report:
+        with audited(module, "backup", stack=request.stack.name) as entry, _timed(entry):
+            engine = connection()
+            report.engine = True
+            wanted, taken = take(request, engine, profiles, connection, job.begin)
+            entry.backup = taken.backup.id
+            entry.facts.update(of_backup(taken.backup, taken.manifest))
+            if taken.anomalies:
+                entry.result = ANOMALOUS
+                entry.facts["anomalies"] = [anomaly.message for anomaly in taken.anomalies]
+        result = {**_result(module, wanted), **summary(taken), "audit": entry.written}
+        result["metrics"], remarks = report.succeed(entry.result)
+        result["remarks"] += [*remarks, *_expired(module, request, engine, profiles, connection)]
+        result["collected"] = jobs.collect()
+        job.result = result
+    return result
+
+
+@contextlib.contextmanager
+def _timed(entry: Entry) -> Iterator[None]:
+    """Note in the audit log how long the block took, also when it fails."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        entry.facts["seconds"] = round(time.monotonic() - began, 1)
+
+
+def _result(module: AnsibleModule, wanted: Plan) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {
+        "changed": True,
+        "attached": False,
+        "not_needed": None,
+        "collected": [],
+        "id": wanted.id,
+        "directory": wanted.path,
+        "artifacts": names(wanted),
+        "freeze": {target.service: target.mode for target in wanted.freeze},
+        "signed_with": wanted.signer.key if wanted.signer else None,
+        "remarks": list(wanted.warnings),
+        "space": _space(module, wanted.request),
+    }
+    if module._diff:
+        after = "".join(f"{wanted.path}/{name}\n" for name in result["artifacts"])
+        result["diff"] = {"before": "", "after": after}
+    return result
+
+
+def _space(module: AnsibleModule, request: Request) -> dict[str, t.Any]:
+    return asdict(space(request.root, module.params["space_warn"], module.params["space_critical"]))
+
+
+def _expired(
+    module: AnsibleModule,
+    request: Request,
+    engine: Engine,
+    profiles: Mapping[str, Profile],
+    connection: Callable[[], Engine],
+) -> list[str]:
+    """Give up what restores have kept long enough; return what went wrong with it."""
+    if not module.params["expire_restores"]:
+        return []
+    stack = request.stack.name
+    try:
+        phase("expire")
+        with audited(module, "commit", stack=stack, begin=False) as entry:
+            entry.facts["state"] = EXPIRED
+            wanted, done = cut_over(CutoverRequest(stack=stack, state=EXPIRED), engine, profiles, connection)
+            entry.wanted = bool(wanted.records)
+            entry.backup = done.records[0].backup if len(done.records) == 1 else None
+            entry.facts.update(restores=described(done.records), downtime=done.downtime)
+    except (ContinuityError, OSError) as exc:
+        return [f"What restores have kept for its time could not be removed: {exc}"]
+    return []
 
 
 if __name__ == "__main__":

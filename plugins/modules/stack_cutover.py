@@ -171,6 +171,7 @@ from ..module_utils._stack_cutover import (
     TIMEOUT,
     Plan,
     Request,
+    described,
     only_stack,
     plan,
     take,
@@ -221,17 +222,17 @@ def main() -> None:
         engine = connection()
         if module.check_mode:
             wanted = plan(request, engine, profiles)
-            result: dict[str, t.Any] = {"restores": _restores(wanted.records), "remarks": []}
+            result: dict[str, t.Any] = {"restores": described(wanted.records), "remarks": []}
         else:
             with audited(module, ACTIONS[request.state], stack=stack, begin=False) as entry:
                 entry.facts["state"] = request.state
                 wanted, done = take(request, engine, profiles, connection)
                 entry.wanted = bool(wanted.records)
                 entry.backup = done.records[0].backup if len(done.records) == 1 else None
-                entry.facts.update(restores=_restores(done.records), downtime=done.downtime)
+                entry.facts.update(restores=described(done.records), downtime=done.downtime)
             result = {
                 "audit": entry.written,
-                "restores": _restores(done.records),
+                "restores": described(done.records),
                 "downtime": done.downtime,
                 "phases": dict(done.seconds),
                 "remarks": list(done.remarks),
@@ -242,10 +243,6 @@ def main() -> None:
             "diff": _diff(wanted),
         }
     module.exit_json(**result)
-
-
-def _restores(records: t.Any) -> list[dict[str, t.Any]]:
-    return [{"id": record.id, "backup": record.backup, "kept_until": record.kept_until} for record in records]
 
 
 def _diff(wanted: Plan) -> dict[str, str]:

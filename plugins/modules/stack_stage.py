@@ -173,6 +173,7 @@ from ..module_utils._module import (
     load_profiles,
     reported_by,
 )
+from ..module_utils._progress import reporting
 from ..module_utils._signature import signers_of
 from ..module_utils._stack_stage import Plan, Request, Staged, plan, take
 from ..module_utils._stage_steps import KEEP, RESET, steps
@@ -213,7 +214,7 @@ def main() -> None:
         jobs=params["jobs"],
         access=access(params),
     )
-    with reported_by(module):
+    with reported_by(module), reporting("restore", request.stack):
         engine = connect(params["docker_host"], params["docker_timeout"])
         profiles = load_profiles(module)
         if module.check_mode:

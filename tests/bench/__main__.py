@@ -16,7 +16,7 @@ from lab import table
 from lab.other import other_version
 from lab.server import LAB, ROOT, LabError, say, server
 
-from . import capture, csv_load, databases, playbooks, restores, volumes
+from . import capture, csv_load, databases, fleet, playbooks, restores, volumes
 
 if t.TYPE_CHECKING:
     from .subjects import Row
@@ -29,7 +29,7 @@ CONTACTS = 125_000
 MESSAGES = 600_000
 # Of the contacts, in what is restored.
 FIFTH = 5
-PARTS = ("volumes", "capture", "databases", "restores", "csv", "playbooks")
+PARTS = ("volumes", "capture", "databases", "restores", "csv", "playbooks", "fleet")
 # What is restored over a running stack, once and five times as much.
 RESTORED = volumes.Tree(10_000, 1_000_000_000)
 
@@ -63,8 +63,11 @@ def main() -> int:
                     rows += restores.rows(host, less, contacts // FIFTH, options.rounds)
                 elif part == "csv":
                     rows += csv_load.rows(host, MESSAGES // 10 if options.quick else MESSAGES, options.rounds)
-                else:
+                elif part == "playbooks":
                     rows += playbooks.rows(host, options.rounds)
+                else:
+                    # It is long, and what the kernel counts hardly differs from one run to the next.
+                    rows += fleet.rows(host, 1, fleet.QUICK if options.quick else fleet.SIZES)
     except LabError as exc:
         print(f"bench: {exc}", file=sys.stderr)
         return 1

@@ -112,7 +112,7 @@ class Server:
         done = _ansible("ansible", "-i", str(INVENTORY), self.name, "--one-line", "-m", *words, env=env, accept=accept)
         seconds = time.monotonic() - begun
         payload = f"{LAB}/payloads/{name}.py"
-        self.shell(f"mv {place}/*/AnsiballZ_*.py {payload} && rm -rf {place}")
+        self.shell(f"mv {place}/*/AnsiballZ_{module}.py {payload} && rm -rf {place}")
         text = done.stdout.decode()
         return Prepared(payload, json.loads(text[text.index("{") :]), seconds)
 

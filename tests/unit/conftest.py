@@ -12,8 +12,10 @@ from ansible_collections.crm.continuity.plugins.module_utils import (
     _audit,
     _backup_store,
     _encryption,
+    _job,
     _journal,
     _module,
+    _progress,
     _signature,
     _stack_cutover,
     _stack_stage,
@@ -59,6 +61,16 @@ def restores(monkeypatch, tmp_path_factory):
     directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "restore"
     for module in (_stack_cutover, _stack_stage, _stack_thaw):
         monkeypatch.setattr(module, "DEFAULT_RECORDS", str(directory))
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def jobs(monkeypatch, tmp_path_factory):
+    """Return the directory of the job records, which is not that of this host; nobody asks for progress."""
+    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "jobs"
+    monkeypatch.setattr(_job, "JOBS", str(directory))
+    monkeypatch.setattr(_progress, "PROGRESS", str(tmp_path_factory.mktemp("run") / "progress"))
+    monkeypatch.delenv(_progress.VARIABLE, raising=False)
     return directory
 
 

@@ -22,7 +22,12 @@ ALLOWED = {
     "docker": {"module_utils/_engine.py"},
     "requests": {"module_utils/_engine.py"},
     "psycopg2": {"module_utils/_database.py"},
-    "ansible": {"module_utils/_module.py", "modules/", "action/", "lookup/", "plugin_utils/"},
+    "ansible": {"module_utils/_module.py", "modules/", "action/", "filter/", "lookup/", "plugin_utils/"},
+    # On the control node, where Ansible needs it, too.
+    "yaml": {"plugin_utils/"},
+    "jinja2": {"plugin_utils/"},
+    "markupsafe": {"plugin_utils/"},
+    "apprise": {"plugin_utils/_notify_sender.py"},
 }
 
 

@@ -184,7 +184,7 @@ def test_every_module_that_needs_profiles_has_the_action_plugin():
 
 
 @pytest.mark.parametrize("name", modules_with_profiles())
-def test_each_action_plugin_is_this_one(name):
+def test_each_action_plugin_adds_the_profiles(name):
     plugin = importlib.import_module(f"ansible_collections.crm.continuity.plugins.action.{name}")
 
-    assert plugin.ActionModule is ProfileAction
+    assert issubclass(plugin.ActionModule, ProfileAction)

@@ -1,0 +1,126 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a backup is to begin now: in its window, and unless one runs already or there is a young one.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import typing as t
+
+from ._backup_store import Store, now
+from ._errors import StackError, StoreError
+from ._job import FAILED, Jobs
+from ._progress import following
+from ._stack_backup import Taken, summary
+
+if t.TYPE_CHECKING:
+    from ._backup_store import Backup
+    from ._job import Job
+
+_SPAN = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9])")
+DAY = 24 * 60
+
+
+def instead(
+    root: str, stack: str, *, younger_than: float, window: str, token: str | None, attach: bool, acts: bool
+) -> dict[str, t.Any] | None:
+    """Return the result of a backup that takes the place of a new one; None when one is to be taken now.
+
+    With ``attach`` that is one which runs already, and is waited for. Raises StoreError when that failed, StackError
+    outside of ``window``. Without ``acts`` nothing is forgotten.
+    """
+    spans(window)
+    jobs = Jobs(stack)
+    if attach:
+        ended = _awaited(jobs, root, token)
+        if ended is not None:
+            collected = [*ended.result.get("collected", ()), *jobs.collect(token)]
+            return {**ended.result, "changed": True, "attached": True, "collected": collected}
+    known = young(Store(root), stack, younger_than, now()) if younger_than > 0 else None
+    if known is None:
+        # A window is in the time of the host.
+        check_window(window, now().astimezone(), platform.node())
+        return None
+    backup, age = known
+    return {
+        **summary(Taken(backup, backup.manifest())),
+        "changed": False,
+        "attached": False,
+        "not_needed": f"Backup {backup.id} of {age:.1f} hours ago is younger than {younger_than:g} hours.",
+        "collected": jobs.collect(token) if acts else [],
+        "freeze": {},
+        "signed_with": None,
+        "metrics": None,
+        "audit": None,
+    }
+
+
+def _awaited(jobs: Jobs, root: str, token: str | None) -> Job | None:
+    """Wait for a backup of another process; None when there is none, or it dies."""
+    job = jobs.latest()
+    if job is None or not job.runs or os.path.normpath(job.root) != os.path.normpath(root):
+        return None
+    with following(job.token):
+        ended = jobs.wait(job)
+    if ended is None:
+        return None
+    jobs.take_over(ended, token)
+    if ended.outcome == FAILED:
+        raise StoreError(
+            f"The backup of {jobs.stack} that {job.who} began at {job.began_at} ran already. This run waited for it, "
+            f"and it failed: {ended.message}",
+            stack=jobs.stack,
+            attached=True,
+        )
+    return ended
+
+
+def spans(window: str) -> list[tuple[int, int]]:
+    """Return the spans of a window, in minutes since midnight; raise StackError for what is none."""
+    found = []
+    for part in window.split(",") if window.strip() else ():
+        match = _SPAN.fullmatch(part.strip())
+        hours = [int(group) for group in match.groups()] if match else []
+        if not hours or hours[0] * 60 + hours[1] > DAY or hours[2] * 60 + hours[3] > DAY:
+            raise StackError(f"window is {window!r}: it has to be like 22:00-06:00, or several of these with commas.")
+        found.append((hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]))
+    return found
+
+
+def is_open(window: str, moment: datetime.datetime) -> bool:
+    """Tell whether a moment is in a window, whose end may be on the next day; an empty one is always open."""
+    minute = moment.hour * 60 + moment.minute
+    known = spans(window)
+    return not known or any(
+        begin <= minute < end if begin < end else (minute >= begin or minute < end) for begin, end in known
+    )
+
+
+def check_window(window: str, moment: datetime.datetime, host: str) -> None:
+    """Raise StackError when a moment is outside of a window."""
+    if not is_open(window, moment):
+        raise StackError(
+            f"No backup was begun: it is {moment:%H:%M} on {host}, and the window is {window}. Wait for it, or begin "
+            "all the same with backup_force=true (force)."
+        )
+
+
+def young(store: Store, stack: str, hours: float, moment: datetime.datetime) -> tuple[Backup, float] | None:
+    """Return the newest backup and its age in hours, if it is younger than so many."""
+    for backup in reversed(store.backups(stack)):
+        try:
+            cut = datetime.datetime.fromisoformat(backup.manifest().cut_at)
+        except (StoreError, ValueError):
+            # One that cannot be read is none.
+            continue
+        age = (moment - cut).total_seconds() / 3600
+        return (backup, age) if age < hours else None
+    return None

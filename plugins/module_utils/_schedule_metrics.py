@@ -1,0 +1,87 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tell Prometheus about the timers of a host, also after a run that was killed: ``crm_backup_schedule.prom``.
+
+Standard library only. Private to this collection.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ._files import partial_file, write_all
+from ._schedule_calendar import parse
+from ._schedule_state import OK, RUNNING, instant
+
+if t.TYPE_CHECKING:
+    import datetime
+    from collections.abc import Iterator, Sequence
+
+    from ._schedule_job import Job
+    from ._schedule_state import State
+
+NAME = "crm_backup_schedule.prom"
+
+Samples = list[tuple[str, float]]
+
+
+def write(directory: str | None, timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> str | None:
+    """Write the metrics of all timers and return where; None where there is no such directory. Raises OSError."""
+    if not directory or not os.path.isdir(directory):
+        return None
+    path = os.path.join(directory, NAME)
+    with partial_file(path) as descriptor:
+        # For the exporter, which is a user of its own. There is no secret in it.
+        os.fchmod(descriptor, 0o644)
+        write_all(descriptor, render(timers, now).encode())
+    return path
+
+
+def render(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> str:
+    """Return the metrics as text; the names of jobs need no escapes."""
+    lines = []
+    for name, meaning, samples in _metrics(timers, now):
+        if samples:
+            lines += [f"# HELP crm_backup_schedule_{name} {meaning}", f"# TYPE crm_backup_schedule_{name} gauge"]
+            lines += [f'crm_backup_schedule_{name}{{timer="{timer}"}} {value:.15g}' for timer, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Iterator[tuple[str, str, Samples]]:
+    begun = [(job.name, state.last) for job, state in timers]
+    ended = [
+        (job.name, next((run for run in reversed(state.runs) if run.verdict != RUNNING), None)) for job, state in timers
+    ]
+    upcoming = [(job.name, parse(job.calendar).after(now)) for job, _state in timers]
+    yield (
+        "last_run_timestamp_seconds",
+        "When the last run of a timer began.",
+        [(name, _unix(run.began)) for name, run in begun if run is not None],
+    )
+    yield (
+        "last_run_success",
+        "Whether the last run that has ended did so well. One that was killed did not.",
+        [(name, float(run.verdict == OK)) for name, run in ended if run is not None],
+    )
+    yield (
+        "last_success_timestamp_seconds",
+        "When the last run began that ended well.",
+        [(job.name, _unix(state.last_success)) for job, state in timers if state.last_success],
+    )
+    yield (
+        "missed_runs",
+        "How many times before the last run had none.",
+        [(name, float(run.missed)) for name, run in begun if run is not None],
+    )
+    yield (
+        "next_timestamp_seconds",
+        "When the timer is due again. A time that lies in the past tells of a timer that is dead.",
+        [(name, moment.timestamp()) for name, moment in upcoming if moment is not None],
+    )
+
+
+def _unix(moment: str) -> float:
+    return instant(moment).timestamp()

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 crm.continuity contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Take what hosts said of themselves as the report reads it, and let no host be missing.
+
+Whoever said nothing, or something that cannot be read, is a host with a problem. What a host says may be hostile or of
+another version of the collection: nothing is believed beyond its type. Runs on the control node.
+Private to this collection.
+"""
+
+from __future__ import annotations
+
+import math
+import typing as t
+
+from ..module_utils._status_rules import CRITICAL, FINE, WARNING, instant
+from ._host_status import of_result
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STANDINGS = (FINE, WARNING, CRITICAL)
+# Problems that say why there is nothing else to say of a host.
+SILENT = frozenset({"unreachable", "password", "half_installed", "broken"})
+
+# What the report reads of a status. A question mark: may be null or missing.
+_PAST = {"id": "text", "cut_at": "time", "size": "number?", "seconds": "number?", "freeze_seconds": "number?"}
+_LATEST = {**_PAST, "files": "number?", "rows": "number?", "encryption": "text?", "held": "text?", "word": "text?"}
+_STACK = {
+    "stack": "text",
+    "standing": "standing",
+    "restorable_to": "time?",
+    "verified_to": "time?",
+    "last_success": "time?",
+    "last_verified": "time?",
+    "last_drilled": "time?",
+    "last_uploaded": "time?",
+    "backups": "number?",
+    "bytes": "number?",
+    "latest": ({**_LATEST, "signed": "truth?"}, "?"),
+    "attempt": ({"at": "time", "result": "text", "message": "text?"}, "?"),
+    "history": [{**_PAST, "word": "text?"}],
+    "failures": [{"at": "time", "action": "text?", "message": "text?"}],
+}
+_PROBLEM = {"code": "text", "severity": "standing", "message": "text", "stack": "text?"}
+STATUS: t.Any = {
+    "host": "text?",
+    "at": "time?",
+    "collection": "text?",
+    "standing": "standing",
+    "disk": ({"percent": "number"}, "?"),
+    "problems": [_PROBLEM],
+    "stacks": [_STACK],
+}
+
+
+def read(name: str, status: object) -> dict[str, t.Any]:
+    """Return what a host said, or what is to be said of it when that is nothing or cannot be read."""
+    if status is None:
+        return _silent(name, {})
+    told = plain(status)
+    wrong = misfit(told, STATUS)
+    if wrong is None:
+        return t.cast("dict[str, t.Any]", told)
+    return _silent(name, {"msg": f"its answer cannot be read, because {wrong}; its collection may be another"})
+
+
+def _silent(name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
+    # Nobody said it at a certain time.
+    return {**of_result(result, name), "at": None}
+
+
+def did_not_answer(status: Mapping[str, t.Any]) -> bool:
+    """Return whether nothing is known of the stacks of a host."""
+    return not status["stacks"] and any(problem["code"] in SILENT for problem in status["problems"])
+
+
+def worst(standings: t.Iterable[str]) -> str:
+    """Return the worst of some standings."""
+    return max(standings, key=STANDINGS.index, default=FINE)
+
+
+def plain(value: t.Any) -> t.Any:
+    """Return a value with nothing but the types of JSON in it; Ansible's own carry tags and templates."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    # Half of a surrogate pair cannot be written as UTF-8.
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
+def misfit(value: t.Any, shape: t.Any, path: str = "") -> str | None:
+    """Return where a value is not of a shape, or None."""
+    if isinstance(shape, tuple):
+        return None if value is None else misfit(value, shape[0], path)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{path} is no list"
+        return next((wrong for i, one in enumerate(value) if (wrong := misfit(one, shape[0], f"{path}[{i}]"))), None)
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{path or 'it'} is no dictionary"
+        entries = ((value.get(name), inner, f"{path}.{name}".lstrip(".")) for name, inner in shape.items())
+        return next((wrong for one, inner, where in entries if (wrong := misfit(one, inner, where))), None)
+    kind = shape.rstrip("?")
+    if value is None:
+        return None if shape != kind else f"{path} is missing"
+    return None if _is(kind, value) else f"{path} is no {kind}"
+
+
+def _is(kind: str, value: object) -> bool:
+    if kind == "number":
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if kind == "truth":
+        return isinstance(value, bool)
+    if not isinstance(value, str):
+        return False
+    if kind == "standing":
+        return value in STANDINGS
+    if kind == "time":
+        try:
+            # Beyond these, a moment has no time in some zones.
+            return 1970 <= instant(value).year < 9999
+        except (ValueError, OverflowError):
+            return False
+    return True
