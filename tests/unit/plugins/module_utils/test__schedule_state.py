@@ -212,7 +212,14 @@ def test_a_state_that_is_damaged_is_refused_with_what_to_do(host, content):
         load(host.place.state, "backup")
 
 
-@pytest.mark.parametrize(("pid", "expected"), [(os.getpid(), True), (2**22 + 1, False), (None, False)])
+@pytest.mark.parametrize(
+    ("pid", "expected"),
+    [
+        pytest.param(os.getpid(), True, id="runs"),
+        pytest.param(2**22 + 1, False, id="gone"),
+        pytest.param(None, False, id="none"),
+    ],
+)
 def test_cron_is_alive_with_its_table_and_its_process(tmp_path, monkeypatch, pid, expected):
     (tmp_path / "table").touch()
     if pid is not None:
