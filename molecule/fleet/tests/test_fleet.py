@@ -16,7 +16,7 @@ BROKEN = "fleet-d"
 WAYS = {
     "unreachable": {"unreachable"},
     "engine": {"engine"},
-    "disk": {"failed", "disk_critical", "never"},
+    "disk": {"disk_critical"},
     "password": {"password"},
     "half_installed": {"half_installed"},
 }
