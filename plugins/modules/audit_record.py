@@ -122,9 +122,7 @@ def main() -> None:
     )
     params = module.params
     if params["action"] == "restore" and params["result"] != REFUSED:
-        module.fail_json(
-            msg="stack_cutover notes what a restore did. This notes one that was refused: result=refused."
-        )
+        module.fail_json(msg="stack_cutover notes what a restore did. This notes one that was refused: result=refused.")
     with reported_by(module), audited(module, params["action"], stack=params["stack"], needed=True) as entry:
         entry.backup, entry.result = params["id"], params["result"]
         said = {"message" if params["result"] == REFUSED else "text": (params["text"] or "")[:LONGEST_MESSAGE]}
