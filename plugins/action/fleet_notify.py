@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Do what the state says."""
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _result, given = self.validate_argument_spec(argument_spec=OPTIONS)
         try:
             urls = delivery.split_urls(given["urls"])
             ping_url = " ".join(delivery.split_urls(given["ping_url"]))

@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Write what differs from what is there."""
         result = super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        _result, given = self.validate_argument_spec(argument_spec=OPTIONS)
         variables = task_vars or {}
         hosts = variables["ansible_play_hosts_all"] if given["hosts"] is None else given["hosts"]
         request = Request(

@@ -16,8 +16,9 @@ import typing as t
 from dataclasses import asdict, dataclass, replace
 
 from ._anomaly import MARK
+from ._arrival import TAKEN
 from ._audit_chain import ANOMALOUS, FAILED, OK, REFUSED
-from ._catalogue import TAKEN, incomplete
+from ._catalogue import incomplete
 from ._manifest import SIGNATURE
 from ._retention import DAMAGED, VERIFIED
 from ._status_rules import instant

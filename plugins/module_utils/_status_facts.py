@@ -12,9 +12,10 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
+from ._arrival import TAKEN
 from ._audit import AuditLog
 from ._backup_store import Store
-from ._catalogue import TAKEN, Catalogue, Entry, Standing
+from ._catalogue import Catalogue, Entry, Standing
 from ._errors import StoreError
 from ._status import StackStatus, of_stack
 

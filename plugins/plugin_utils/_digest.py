@@ -244,7 +244,7 @@ def _recovered(host: str, status: object, now: datetime, recent: timedelta) -> l
 
 
 def _over(host: str, key: str, known: Told) -> Item:
-    stack, _, code = key.partition("/")
+    stack, _slash, code = key.partition("/")
     return Item(host, stack, code, RECOVERY, RECOVERED, "", known.since)
 
 
@@ -261,7 +261,7 @@ def _worst_first(items: list[Item]) -> tuple[Item, ...]:
     for item in sorted(items, key=_order):
         turn = seen[item.host, item.severity] = seen.get((item.host, item.severity), -1) + 1
         ranked.append(((_order(item)[0], turn, _order(item), item.host), item))
-    return tuple(item for _, item in sorted(ranked, key=lambda pair: pair[0]))
+    return tuple(item for _rank, item in sorted(ranked, key=lambda pair: pair[0]))
 
 
 def _text(value: object, limit: int = 100) -> str:

@@ -86,7 +86,7 @@ def _summary(hosts: Sequence[Mapping[str, t.Any]]) -> dict[str, t.Any]:
         },
         "oldest_restorable": oldest
         and {"host": oldest[0]["name"], "stack": oldest[1]["stack"], "at": oldest[1]["restorable_to"]},
-        "backups": sum(int(stack.get("backups") or 0) for _, stack in stacks),
+        "backups": sum(int(stack.get("backups") or 0) for _host, stack in stacks),
         "bytes": _bytes(hosts),
         "problems": dict(sorted(codes.items())),
     }

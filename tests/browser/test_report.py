@@ -88,7 +88,7 @@ def test_every_column_sorts_both_ways(browser, five, column):
     )
 
     seen = {}
-    for _ in range(2):
+    for _turn in range(2):
         head(browser, column).find_element("css selector", "button").click()
         seen[head(browser, column).get_attribute("aria-sort")] = browser.run(read, column)
 

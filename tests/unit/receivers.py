@@ -77,7 +77,7 @@ class _Poster(http.server.BaseHTTPRequestHandler):
         """Send one byte of a header now and then: no single read ever takes long."""
         with contextlib.suppress(OSError):
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
-            for _ in range(100):
+            for _turn in range(100):
                 self.wfile.write(b"x")
                 self.wfile.flush()
                 time.sleep(0.2)

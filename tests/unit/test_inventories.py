@@ -89,7 +89,7 @@ def test_every_role_takes_what_it_sets(inventory, role, monkeypatch, tmp_path):
     # The files of keys and signers that an inventory names are made by the user, or by prepare.
     variables = [{**found, "crm_signers": []} for found in kinds_of_hosts(inventory)]
 
-    assert [errors_of(role, found) for found in variables] == [[] for _ in variables]
+    assert [errors_of(role, found) for found in variables] == [[] for _other in variables]
 
 
 @pytest.mark.parametrize("inventory", INVENTORIES, ids=lambda path: path.name)

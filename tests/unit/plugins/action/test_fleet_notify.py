@@ -192,7 +192,7 @@ def test_digests_keep_their_distance(notify, web):
 
 
 def test_always_sends_even_when_all_is_well(notify, web):
-    outcomes = [notify(GOOD, urls=[url(web)], events=["failure", "always"]) for _ in range(2)]
+    outcomes = [notify(GOOD, urls=[url(web)], events=["failure", "always"]) for _turn in range(2)]
 
     assert [outcome["sent"] for outcome in outcomes] == [True, True]
     assert web.got[1].json["title"] == "[crm] all is well"
@@ -221,7 +221,7 @@ def test_a_damaged_memory_is_replaced(notify, web, tmp_path):
 
 
 def test_without_a_memory_every_run_tells_what_stands(notify, web, tmp_path):
-    outcomes = [notify(FAILED, urls=[url(web)], memory="") for _ in range(2)]
+    outcomes = [notify(FAILED, urls=[url(web)], memory="") for _turn in range(2)]
 
     assert [outcome["sent"] for outcome in outcomes] == [True, True]
     assert os.listdir(tmp_path) == []
@@ -317,7 +317,8 @@ PLAY = """
 def play(tmp_path):
     """Return a function that runs the role on two hosts, as loudly as possible, and returns all that comes of it."""
 
-    def run(*options, accept=0, statuses=FAILED, env=None, **crm_notify):
+    def run(*options, accept=0, statuses=None, env=None, **crm_notify):
+        statuses = FAILED if statuses is None else statuses
         (tmp_path / "statuses.json").write_text(json.dumps(statuses))
         (tmp_path / "play.yml").write_text(PLAY)
         inventory = {

@@ -59,7 +59,7 @@ class Parsed(html.parser.HTMLParser):
         self.feed(source)
 
     def handle_starttag(self, tag, attrs):
-        self.tags.add(tag + "".join(name for name, _ in attrs))
+        self.tags.add(tag + "".join(name for name, _other in attrs))
 
     def handle_data(self, data):
         self.words += data

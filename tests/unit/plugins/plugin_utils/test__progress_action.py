@@ -169,7 +169,7 @@ def test_the_module_is_begun_as_a_job_with_a_token_and_the_task_is_as_before(act
 
 def test_the_task_is_as_before_also_when_the_host_is_not_reached(action, monkeypatch):
     host = Host()
-    monkeypatch.setattr(host, "execute", lambda *_arguments, **_more: (_ for _ in ()).throw(LOST))
+    monkeypatch.setattr(host, "execute", lambda *_arguments, **_more: (part for part in ()).throw(LOST))
     plugin = action(host)
 
     with pytest.raises(AnsibleConnectionFailure):

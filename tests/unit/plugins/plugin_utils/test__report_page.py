@@ -133,8 +133,8 @@ def test_hostile_names_and_messages_stay_text(evil):
     found = Page(page({evil: hostile}, title=evil))
 
     expected = Page(page({"name": harmless}, title="name"))
-    assert [tag for tag, _ in found.elements] == [tag for tag, _ in expected.elements]
-    assert [set(attrs) for _, attrs in found.elements] == [set(attrs) for _, attrs in expected.elements]
+    assert [tag for tag, _other in found.elements] == [tag for tag, _other in expected.elements]
+    assert [set(attrs) for _other, attrs in found.elements] == [set(attrs) for _other, attrs in expected.elements]
     assert evil in found.of("h1")[0][1]
 
 
@@ -142,7 +142,7 @@ def test_only_our_style_and_script_count_and_nothing_is_loaded():
     html = page(samples.five())
     found = Page(html)
 
-    policy = next(attrs["content"] for attrs, _ in found.of("meta") if "Security" in attrs.get("http-equiv", ""))
+    policy = next(attrs["content"] for attrs, _other in found.of("meta") if "Security" in attrs.get("http-equiv", ""))
     sums = re.findall(r"'sha256-([^']+)'", policy)
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)[1]
     script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
