@@ -403,7 +403,8 @@ def test_pictures_of_it_are_taken(browser, request, fleet, look):
     browser.open(request.getfixturevalue(fleet), height=1600)
     browser.one(f"button[data-look='{look}']").click()
 
-    browser.shot(f"{ {'five': 5, 'many': 1000}[fleet] }-{look}")
+    hosts = {"five": 5, "many": 1000}[fleet]
+    browser.shot(f"{hosts}-{look}")
 
     # Nothing sticks out of the window.
     assert browser.run("return document.documentElement.scrollWidth") <= 1440
