@@ -10,6 +10,8 @@ import re
 
 PROGRAM = "/usr/lib/crm.continuity"
 JOBS = "/etc/crm.continuity/schedule"
+# Of the server that the scenarios share.
+STACKS = ("crm", "ticketz")
 
 
 def made(evidence):
@@ -59,11 +61,12 @@ def test_what_was_missed_is_done_without_a_control_node_and_counted(evidence):
 def test_the_backup_is_made_verified_and_pruned_by_the_very_modules(evidence):
     night = evidence.read("late")
 
-    assert [step["module"] for step in last(night, "backup")["steps"]] == ["stack_backup"]
+    steps = last(night, "backup")["steps"]
+    assert [(step["module"], step["stack"]) for step in steps] == [("stack_backup", stack) for stack in STACKS]
     assert [step["module"] for step in last(night, "verify")["steps"]] == ["backup_verify", "backup_prune"]
-    backup = last(night, "backup")["steps"][0]["message"].split(",")[0]
-    assert f"crm/{backup}" in evidence.read("schedule-left")
-    assert last(night, "verify")["steps"][0]["message"].startswith("1 backup sound")
+    taken = {f"{step['stack']}/{step['message'].split(',')[0]}" for step in steps}
+    assert taken <= set(evidence.read("schedule-left"))
+    assert last(night, "verify")["steps"][0]["message"].startswith("2 backups sound")
 
 
 def test_prometheus_learns_of_every_run(evidence):
