@@ -21,6 +21,8 @@ from pathlib import Path
 TABLE = Path("/etc/cron.d/crm-continuity-schedule")
 JOBS = Path("/etc/crm.continuity/schedule")
 STATES = Path("/var/lib/crm.continuity/schedule")
+# Where the backups go.
+ROOT = Path("/srv/scheduled")
 DAY = 86400
 LIMIT = 60
 
@@ -56,7 +58,8 @@ def killed(metrics: Path) -> dict[str, t.Any]:
     runner = subprocess.Popen([*program, "run", "backup"], stdout=subprocess.DEVNULL, start_new_session=True)
     modules: list[str] = []
     deadline = time.monotonic() + LIMIT
-    while not any("stack_backup" in command for command in modules) and time.monotonic() < deadline:
+    # Not before the module knows what to do, which it is told by the program.
+    while not (modules and any(ROOT.glob("*/.*.partial"))) and time.monotonic() < deadline:
         time.sleep(0.05)
         modules = commands(runner.pid)
     runner.send_signal(signal.SIGKILL)
