@@ -195,9 +195,5 @@ def check_root(root: str, stack: Stack, directories: list[str]) -> None:
 
 
 def _last_size(root: str, stack: str) -> int:
-    for backup in reversed(Store(root).backups(stack)):
-        try:
-            return backup.manifest().size
-        except StoreError:
-            continue
-    return 0
+    newest = Store(root).newest_manifest(stack)
+    return newest.size if newest else 0

@@ -25,6 +25,7 @@ from ._arrival import ID, arrivals, arrived
 from ._errors import StoreError
 from ._files import sync_directory
 from ._manifest import Manifest, read
+from ._progress import phase as tell_watchers
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -99,6 +100,13 @@ class Store:
                 return backup
         there = ", ".join(backup.id for backup in backups[-5:])
         raise StoreError(f"There is no backup {wanted} of stack {stack}. The latest are {there}.", stack=stack)
+
+    def newest_manifest(self, stack: str) -> Manifest | None:
+        """Return the manifest of the newest backup that has one that can be read."""
+        for backup in reversed(self.backups(stack)):
+            with contextlib.suppress(StoreError):
+                return backup.manifest()
+        return None
 
     def prepare(self, stack: str) -> str:
         """Create the directory of a stack, private to its owner; raise StoreError when that cannot be."""
@@ -218,8 +226,11 @@ def _flock(path: str, stack: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def tell_phase(descriptor: int, phase: str) -> None:
-    """Write into a lock that is held what its holder does at this moment, for whoever asks for the lock or wonders."""
+def tell_phase(descriptor: int | None, phase: str) -> None:
+    """Say what is done from now on to whoever watches, and in the lock that is held, if any, to whoever asks for it."""
+    tell_watchers(phase)
+    if descriptor is None:
+        return
     with contextlib.suppress(OSError):
         holder = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").partition(": ")[0].strip()
         _tell(descriptor, f"{holder}: {phase}")

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 from ._anomaly import MARK
-from ._arrival import TAKEN, arrived
+from ._arrival import TAKEN
 from ._audit_chain import ANOMALOUS as ANOMALOUS_RESULT
 from ._audit_chain import FAILED, OK, REFUSED, SEAL
 from ._backup_store import Store
@@ -110,8 +110,7 @@ class Catalogue:
 
     def entries(self, stack: str) -> list[Entry]:
         """Return the backups of a stack in the order of their arrival."""
-        found = {backup.id: self.entry(backup) for backup in self._store.backups(stack)}
-        return [found[id_] for id_ in arrived(found, self.arrivals(stack))]
+        return [self.entry(backup) for backup in self._store.backups(stack)]
 
     def arrivals(self, stack: str) -> list[str]:
         """Return the IDs of all backups of a stack that were ever taken here, in that order.

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from ._backup_store import now
 from ._errors import ContinuityError
 from ._files import write_atomically
+from ._journal import started
 from ._progress import TOKEN
 
 if t.TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Job:
 
     @property
     def runs(self) -> bool:
-        return self.outcome is None and _started(self.pid) == self.process
+        return self.outcome is None and started(self.pid) == self.process
 
     @property
     def who(self) -> str:
@@ -92,7 +93,7 @@ class Jobs:
         """Note that this process begins a backup. Needs the lock of the stack."""
         pid = os.getpid()
         given = {name: value for name, value in actor.items() if value}
-        job = Job(self.stack, root, pid, _started(pid) or 0, _timestamp(), given, token)
+        job = Job(self.stack, root, pid, started(pid) or 0, _timestamp(), given, token)
         with contextlib.suppress(OSError):
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             self._write(None, job)
@@ -210,15 +211,3 @@ def _words(error: Exception) -> str:
 
 def _timestamp() -> str:
     return now().isoformat(timespec="seconds")
-
-
-def _started(pid: int) -> int | None:
-    """Return when a process began, in ticks since the host did; None when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            # The second field is the name of the program, in brackets, and may hold anything.
-            fields = stream.read().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A zombie does nothing any more.
-    return None if fields[0] == "Z" else int(fields[19])

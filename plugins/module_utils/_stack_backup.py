@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
 import os
@@ -46,7 +45,6 @@ from ._errors import StoreError
 from ._freeze import targets, wait_healthy
 from ._manifest import Manifest
 from ._progress import expect
-from ._progress import phase as tell_progress
 from ._publication import publish
 from ._redis import facts as redis_facts
 from ._signature import usable_key
@@ -260,7 +258,7 @@ def take(
     stack = find_one(engine, profiles, request.stack).name
     with locked_on_host(stack) as lock:
         begun()
-        tell = functools.partial(_tell, lock)
+        tell = functools.partial(tell_phase, lock)
         tell("look")
         recovered = recover(stack)
         # What runs now is only known while nobody else freezes it; nothing is created for what cannot be backed up.
@@ -271,23 +269,14 @@ def take(
         return wanted, replace(taken, remarks=tuple(recovered))
 
 
-def _tell(lock: int | None, phase: str) -> None:
-    tell_progress(phase)
-    if lock is not None:
-        tell_phase(lock, phase)
-
-
 def _tell_nobody(_phase: str) -> None:
     """Take the place of whoever wants to know."""
 
 
 def _expected(wanted: Plan) -> dict[str, int | None]:
     """Return how many bytes each archive and dump of the backup before has."""
-    before: dict[str, int] = {}
-    for backup in reversed(Store(wanted.request.root).backups(wanted.stack.name)):
-        with contextlib.suppress(StoreError):
-            before = {artifact.path: artifact.size for artifact in backup.manifest().artifacts}
-            break
+    newest = Store(wanted.request.root).newest_manifest(wanted.stack.name)
+    before = {artifact.path: artifact.size for artifact in newest.artifacts} if newest else {}
     return {name: before.get(name) for name in names(wanted)}
 
 

@@ -302,8 +302,7 @@ class _Clock:
 
     def begin(self, name: str) -> None:
         self.end()
-        if self._lock is not None:
-            tell_phase(self._lock, name)
+        tell_phase(self._lock, name)
         self._name, self._since = name, time.monotonic()
 
     def end(self) -> None:

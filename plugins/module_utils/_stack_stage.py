@@ -26,7 +26,6 @@ from ._errors import ContinuityError, StackError
 from ._exchange import Exchange, prepare
 from ._profile import Repair
 from ._progress import expect, reading
-from ._progress import phase as tell_progress
 from ._restore_record import DEFAULT_RECORDS, Record, StagedDatabase, StagedVolume, records, remove, write
 from ._stack_thaw import recover
 from ._stage_database import stage
@@ -106,7 +105,7 @@ def take(
 ) -> tuple[Plan, Staged]:
     """Plan and stage under the lock of the stack; what dead runs left is mended or removed first."""
     with locked_on_host(request.stack) as lock:
-        tell = functools.partial(_tell, lock)
+        tell = functools.partial(tell_phase, lock)
         tell("look")
         remarks = (
             *mend(request.stack, lambda _host, _timeout: engine, request.access, request.records),
@@ -217,12 +216,6 @@ def abandon(record: Record, engine: Engine, request: Request) -> None:
             else:
                 os.rmdir(volume.exchange.live)
     remove(request.records, record)
-
-
-def _tell(lock: int | None, phase: str) -> None:
-    tell_progress(phase)
-    if lock is not None:
-        tell_phase(lock, phase)
 
 
 def _expected(request: Request) -> dict[str, int | None]:

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.crm.continuity.plugins.module_utils import _job
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._job import Jobs, kept
+from ansible_collections.crm.continuity.plugins.module_utils._journal import started
 
 TOKEN, OTHER = "a" * 32, "b" * 32
 ANA = {"user": "ana", "job": None, "control_node": "control-1"}
@@ -38,7 +39,7 @@ def process():
 
 def of(process, job):
     """Return a record as another process would have made it."""
-    return replace(job, pid=process.pid, process=_job._started(process.pid))
+    return replace(job, pid=process.pid, process=started(process.pid))
 
 
 def names(directory):
@@ -88,11 +89,11 @@ def test_a_number_that_another_process_has_got_is_not_it(crm, process):
 def test_a_zombie_does_not_run(process):
     process.kill()
     limit = time.monotonic() + 10
-    while _job._started(process.pid) is not None and time.monotonic() < limit:
+    while started(process.pid) is not None and time.monotonic() < limit:
         time.sleep(0.01)
 
     assert os.path.exists(f"/proc/{process.pid}")
-    assert _job._started(process.pid) is None
+    assert started(process.pid) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"stack": "crm"}', '{"unknown": 1}'])

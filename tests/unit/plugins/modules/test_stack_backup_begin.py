@@ -20,6 +20,7 @@ from ansible_collections.crm.continuity.plugins.module_utils import _backup_begi
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import locked_on_host
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._job import Jobs
+from ansible_collections.crm.continuity.plugins.module_utils._journal import started
 from ansible_collections.crm.continuity.plugins.modules import stack_backup
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
 from ansible_collections.crm.continuity.tests.unit.fakes import shipped
@@ -54,7 +55,7 @@ def other(host):
     """A backup of the stack that another process takes; yields the process and its record."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         job = Jobs("crm").begin(host.root, ANA, OTHER)
-        job = replace(job, pid=process.pid, process=_job._started(process.pid))
+        job = replace(job, pid=process.pid, process=started(process.pid))
         for token in (None, OTHER):
             Jobs("crm")._write(token, job)
         yield process, job
