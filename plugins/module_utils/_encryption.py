@@ -42,6 +42,8 @@ _RECIPIENT = re.compile(r"age1[0-9a-z]+|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?"
 _SECRET_KEY = re.compile(r"AGE-(SECRET-KEY|PLUGIN)-|-----BEGIN", re.IGNORECASE)
 
 RUN = "/run/crm.continuity"
+# Bytes that are hashed for each guess of a passphrase: as many as OpenPGP can say.
+GUESSING_COST = "65011712"
 # What a key file may hold at most; a disk image given by mistake is not read.
 LONGEST_KEY = 1 << 16
 
@@ -103,9 +105,9 @@ def encrypt_stage(encryption: Encryption, name: str) -> Stage | None:
         to = [argument for recipient in encryption.recipients for argument in ("--recipient", recipient)]
         return Stage(name, [program("age"), "--encrypt", *to])
     if encryption.method == "aes256":
-        # The compressor has been there already. Another cost of guessing than the highest would ask the agent.
+        # The compressor has been there already. Without a cost of guessing, gpg would ask its agent for one.
         how = ["--cipher-algo", "AES256", "--compress-algo", "none", "--s2k-mode", "3", "--s2k-digest-algo", "SHA512"]
-        argv = [*_gpg(), *how, "--s2k-cipher-algo", "AES256", "--s2k-count", "65011712", "--symmetric"]
+        argv = [*_gpg(), *how, "--s2k-cipher-algo", "AES256", "--s2k-count", GUESSING_COST, "--symmetric"]
         return Stage(name, argv, secret_file=_passphrase_file(encryption))
     return None
 

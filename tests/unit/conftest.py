@@ -31,6 +31,8 @@ def own_place(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (_backup_store, _encryption):
             patch.setattr(module, "RUN", str(tmp_path_factory.mktemp("run")))
+        # A quarter of a second for every artifact of every backup of the tests.
+        patch.setattr(_encryption, "GUESSING_COST", "65536")
         patch.setattr(_audit, "DEFAULT_HEADS", str(tmp_path_factory.mktemp("heads")))
         patch.setattr(_signature, "DEFAULT_KEY", str(tmp_path_factory.mktemp("etc") / "signing_key"))
         for module in (_journal, _watchdog, _stack_thaw):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _encryption
 from ansible_collections.crm.continuity.plugins.module_utils._encryption import (
+    GUESSING_COST,
     NO_KEYS,
     Encryption,
     Keys,
@@ -140,6 +142,16 @@ def test_no_secret_is_in_an_argument_or_the_environment(key_pair):
     for stage in stages:
         assert PASSPHRASE not in repr((stage.argv, dict(stage.env)))
         assert "AGE-SECRET-KEY" not in repr((stage.argv, dict(stage.env)))
+
+
+def test_a_guess_of_a_passphrase_costs_as_much_as_openpgp_allows(passphrase_pair, monkeypatch):
+    # Other tests have less of it.
+    monkeypatch.setattr(_encryption, "GUESSING_COST", GUESSING_COST)
+
+    packet = run(encrypt_stage(passphrase_pair.encryption, "encrypt"), CONTENT).stdout[:15]
+
+    # RFC 4880, 5.3 and 3.7.1.3: AES-256; iterated and salted, SHA-512, a salt of 8 bytes, the highest count.
+    assert (packet[3], packet[4:6], packet[14]) == (9, b"\x03\x0a", 0xFF)
 
 
 def test_gnupg_leaves_neither_a_file_nor_an_agent(passphrase_pair, encrypted_by_passphrase, gnupg_home):
