@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def question(one: dict[str, Any]) -> dict[str, Any]:
         "type": "multiplechoice" if choices else "text",
         "choices": choices,
         "default": one.get("default", ""),
-        "min": 0,
+        # Otherwise AWX takes an empty text for an answer.
+        "min": 1 if one["required"] else 0,
         "max": LONGEST,
     }
 
@@ -247,6 +249,13 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say whether they are what would be written")
     check = parser.parse_args().check
     console = yaml.safe_load((HERE / "console.yml").read_text(encoding="utf-8"))
+    # Semaphore imports any name, and with a wrong one never starts anything.
+    known = zoneinfo.available_timezones()
+    if known and console["timezone"] not in known:
+        print(
+            f"console.yml: {console['timezone']} is no time zone. Write one such as America/Sao_Paulo.", file=sys.stderr
+        )
+        return 1
     stale = []
     for name, content in (("awx/awx.json", awx(console)), ("semaphore/project.json", semaphore(console))):
         path = HERE / name

@@ -6,32 +6,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ..module_utils._errors import ContinuityError, StoreError
 from ..plugin_utils import _notify_delivery as delivery
 from ..plugin_utils import _notify_memory as memory
-from ..plugin_utils._digest import ALWAYS, CRITICAL, EVENTS, RECOVERED, WARNING, Decision, decide
+from ..plugin_utils._digest import ALWAYS, CRITICAL, EVENTS, RECOVERED, WARNING, Decision, decide, lately
 from ..plugin_utils._digest_text import LANGUAGES, compose, compose_standing, compose_test
+from ..plugin_utils._report_status import answer
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..plugin_utils._digest import Memory
     from ..plugin_utils._digest_text import Letter
 
-display = Display()
-
 START, FINISH, TEST = "start", "finish", "test"
 # One e-mail with more than that comes back.
 ATTACHMENT_LIMIT = 15_000_000
+# How many times the time for receivers another run may take for its turn.
+TURNS = 4
 OPTIONS = {
     "state": {"type": "str", "choices": [START, FINISH, TEST], "default": FINISH},
     # Of no type and not checked here: a message about a wrong one would quote it.
@@ -117,20 +118,21 @@ class Run:
 
     def finish(self, statuses: Mapping[str, object]) -> dict[str, t.Any]:
         """Tell what is worth telling, and the monitor how the fleet stands."""
-        now = datetime.now(timezone.utc)
-        known = self._recall()
         events = self._given["events"]
         repeat = timedelta(hours=self._given["repeat_hours"])
-        decision = decide(statuses, known, now, events=events, repeat=repeat)
-        letter = self._compose(compose, decision)
         wait = timedelta(minutes=self._given["interval_minutes"])
-        too_soon = bool(known and known.sent and now - known.sent < wait)
-        wanted = bool(decision.news) or ALWAYS in events
-        due = wanted and not too_soon and bool(self._urls)
-        undelivered = self._deliver(letter) if due else []
-        sent = due and len(undelivered) < len(self._urls)
-        # What nobody has heard is not remembered as told. Where nobody is to hear, nothing waits for being told.
-        self._remember(decision.delivered if sent or not self._urls else decision.undelivered)
+        with self._alone():
+            now = datetime.now(timezone.utc)
+            known = self._recall()
+            decision = decide(statuses, known, now, events=events, repeat=repeat)
+            letter = self._compose(compose, decision)
+            too_soon = bool(known and known.sent and lately(known.sent, now, wait))
+            wanted = bool(decision.news) or ALWAYS in events
+            due = wanted and not too_soon and bool(self._urls)
+            undelivered = self._deliver(letter) if due else []
+            sent = due and len(undelivered) < len(self._urls)
+            # What nobody has heard is not remembered as told. Where nobody is to hear, nothing waits for being told.
+            self._remember(decision.delivered if sent or not self._urls else decision.undelivered)
         standing = self._compose(compose_standing, decision)
         bad = decision.counts[CRITICAL] + (decision.counts[WARNING] if self._given["ping_fail_on"] == WARNING else 0)
         undelivered += self._ping("fail" if bad else "", f"{standing.subject}\n\n{standing.text}")
@@ -169,6 +171,20 @@ class Run:
     def _memory_path(self) -> str:
         path: str = self._given["memory"]
         return os.path.abspath(os.path.expanduser(path)) if path else ""
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Take turns with other runs of the same memory, such as that of another team."""
+        if not (self._memory_path and self._sends):
+            yield
+            return
+        with memory.alone(self._memory_path, TURNS * self._given["timeout"]) as alone:
+            if not alone:
+                self.warn(
+                    f"Another run has been using {self._memory_path} for {TURNS * self._given['timeout']} seconds. "
+                    "Both may tell the same. See what it waits for."
+                )
+            yield
 
     def _recall(self) -> Memory | None:
         try:
@@ -222,7 +238,7 @@ def _statuses(task_vars: Mapping[str, t.Any]) -> tuple[dict[str, object], list[s
     """Return the status of every host of the play, and the hosts whose settings are others than those of the first."""
     hosts = [str(host) for host in task_vars.get("ansible_play_hosts_all") or ()]
     hostvars = task_vars["hostvars"]
-    statuses = {host: _status(hostvars[host]) for host in hosts}
+    statuses = {host: answer(hostvars, host, "status_result") for host in hosts}
     if not any(statuses.values()):
         raise AnsibleActionFail(
             "No host of this play has a status_result. Run the role crm.continuity.status first, as the role "
@@ -231,10 +247,3 @@ def _statuses(task_vars: Mapping[str, t.Any]) -> tuple[dict[str, object], list[s
     # As they stand in the inventory: there is no need to decrypt them all.
     settings = [repr(hostvars.raw_get(host).get("crm_notify")) for host in hosts]
     return statuses, [host for host, own in zip(hosts, settings, strict=True) if own != settings[0]]
-
-
-def _status(variables: Mapping[str, t.Any]) -> object:
-    try:
-        return variables.get("status_result")
-    except AnsibleError:
-        return None

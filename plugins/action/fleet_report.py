@@ -15,9 +15,8 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ..module_utils._errors import ContinuityError
-from ..plugin_utils._host_status import of_result
 from ..plugin_utils._report import DOCUMENT, PAGE, TABLE, Plan, Request, apply, plan, summary_line, worst_hosts
-from ..plugin_utils._report_status import plain
+from ..plugin_utils._report_status import answer
 from ..plugin_utils._report_words import LANGUAGES, language_of
 
 OPTIONS: dict[str, t.Any] = {
@@ -46,7 +45,7 @@ class ActionModule(ActionBase):
         hosts = variables["ansible_play_hosts_all"] if given["hosts"] is None else given["hosts"]
         request = Request(
             directory=os.path.abspath(given["directory"]),
-            statuses={str(host): _status(variables["hostvars"], host, given["variable"]) for host in hosts},
+            statuses={str(host): answer(variables["hostvars"], host, given["variable"]) for host in hosts},
             at=given["date"] or datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             timezone=given["timezone"],
             asked=given["language"],
@@ -64,20 +63,6 @@ class ActionModule(ActionBase):
             Display().warning(planned.warning)
         result.update(_told(request, planned, only_looked=self._task.check_mode))
         return result
-
-
-def _status(hostvars: t.Any, host: str, variable: str) -> object:
-    """Return what a host said; without that the error that kept it from being asked, if that is known."""
-    if host not in hostvars:
-        return None
-    # A fact holds no templates. To look for some in those of a thousand hosts takes longer than all of the report.
-    known = hostvars.raw_get(host)
-    status = known.get(variable)
-    failure = known.get("ansible_failed_result")
-    if status is None and isinstance(failure, dict):
-        return of_result(plain(failure), host)
-    # Now, and not when all are there: Ansible's own types take several times the space.
-    return None if status is None else plain(status)
 
 
 def _mode(given: str) -> int:

@@ -105,7 +105,8 @@ options:
     default: ""
   memory:
     description:
-      - File on the control node that remembers what was told. Holds no addresses. Mode 0600.
+      - File on the control node that remembers what was told. Holds no addresses. Mode 0600. Runs with the same file
+        take turns.
       - Where it is empty or does not last, every run tells all that stands, and a recovery is a backup that went well,
         within the last
         O(repeat_hours), after one that did not.

@@ -46,6 +46,10 @@ KINDS = {
 RANKS = {code: rank for rank, code in enumerate(KINDS)}
 # With one of these and no stacks, nothing is known of the stacks: what was wrong there is neither worse nor better.
 SILENT = frozenset({"unreachable", "password", "half_installed", "broken"})
+# With one of these, nobody knows what runs, and these are found out from what runs.
+NO_ENGINE, FROM_ENGINE = frozenset({"engine", "half_installed"}), frozenset({"never", "uncovered"})
+# What is told instead of another when it gets worse.
+WORSE = {"disk_warning": "disk_critical"}
 # Of these a new text is news; of all others it only counts hours or percents.
 TELLING = frozenset({FAILURE, ANOMALY})
 UNWELL = frozenset({"failed", "refused", "anomalous"})
@@ -141,7 +145,7 @@ def decide(
             standing.append(seen)
             mark = Told(seen.kind, seen.severity, seen.since or now, known.told if known else None, _mark(seen))
             if seen.kind not in events:
-                after[key] = kept[key] = replace(mark, told=None)
+                after[key] = kept[key] = mark
             elif known is None or _is_news(seen, known, now, repeat):
                 news.append(seen)
                 after[key] = replace(mark, told=now)
@@ -150,15 +154,19 @@ def decide(
                 unchanged += 1
                 # What was told stays as it was told, so that a change is measured by that.
                 after[key] = kept[key] = known
+        restorable = _restorable(status)
         silent = not _stacks(status) and any(item.code in SILENT for item in found.values())
-        for key, known in before.items():
+        # As with what it says now: nobody fills the memory with what is hidden.
+        for key, known in list(before.items())[:PROBLEMS_OF_A_HOST]:
             if key in found:
                 continue
-            if silent:
-                if key.partition("/")[2] not in SILENT:
-                    after[key] = kept[key] = known
+            stack, _slash, code = key.partition("/")
+            if silent and code in SILENT:
+                continue
+            if silent or _hidden(stack, code, found):
+                after[key] = kept[key] = known
             elif known.told is not None and RECOVERY in events:
-                news.append(_over(host, key, known))
+                news.append(Item(host, stack, code, RECOVERY, RECOVERED, "", known.since, restorable.get(stack)))
                 kept[key] = known
         if memory is None and RECOVERY in events:
             news += _recovered(host, status, now, repeat)
@@ -179,11 +187,25 @@ def _hosts(memory: Memory | None) -> Mapping[str, HostMemory]:
     return memory.hosts if memory else {}
 
 
+def _hidden(stack: str, code: str, found: Mapping[str, Item]) -> bool:
+    """Return whether what is wrong with a host keeps it from seeing another problem, which then is not over."""
+    codes = {item.code for item in found.values()}
+    # Its backups cannot be read at all, or nothing is certain of what was tried.
+    if stack and not found.keys().isdisjoint(("/damaged", "/log")):
+        return True
+    return (code in FROM_ENGINE and bool(codes & NO_ENGINE)) or WORSE.get(code) in codes
+
+
 def _is_news(item: Item, known: Told, now: datetime, repeat: timedelta) -> bool:
-    if known.told is None or now - known.told >= repeat:
+    if known.told is None or not lately(known.told, now, repeat):
         return True
     worse = item.severity == CRITICAL and known.severity != CRITICAL
     return worse or (item.kind in TELLING and _mark(item) != known.mark)
+
+
+def lately(then: datetime, now: datetime, span: timedelta) -> bool:
+    """Return whether a time is within a span before now; one of a clock that was ahead is not."""
+    return timedelta(0) <= now - then < span
 
 
 def _mark(item: Item) -> str:
@@ -241,11 +263,6 @@ def _recovered(host: str, status: object, now: datetime, recent: timedelta) -> l
             restorable = _text(stack.get("restorable_to"), 40)
             items.append(Item(host, name, code, RECOVERY, RECOVERED, "", restorable_to=restorable))
     return items[:PROBLEMS_OF_A_HOST]
-
-
-def _over(host: str, key: str, known: Told) -> Item:
-    stack, _slash, code = key.partition("/")
-    return Item(host, stack, code, RECOVERY, RECOVERED, "", known.since)
 
 
 def _order(item: Item) -> tuple[int, int, str, str]:

@@ -126,6 +126,8 @@ def _send(job: Mapping[str, t.Any], timeout: int) -> str | None:
         )
     except subprocess.TimeoutExpired:
         return f"did not answer within {timeout} s"
+    except OSError as exc:
+        return f"could not be tried: no process can be started ({exc.strerror})"
     try:
         reason = json.loads(done.stdout)["reason"]
     except (ValueError, KeyError, TypeError):

@@ -9,8 +9,11 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import time
 import typing as t
 from datetime import datetime, timezone
 
@@ -18,8 +21,44 @@ from ..module_utils._errors import StoreError
 from ..module_utils._files import write_atomically
 from ._digest import HostMemory, Memory, Told, parse_time
 
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
 FORMAT = 1
 SIZE_LIMIT = 64 << 20
+TURN = 0.2
+
+
+@contextlib.contextmanager
+def alone(path: str, patience: float) -> Iterator[bool]:
+    """Let no other run recall and remember in between; yield whether nobody else does.
+
+    Waits for another run, but no longer than ``patience`` seconds: to tell something twice is better than not at all.
+    Where directories cannot be locked, as on NFS, or there is none, everybody is alone.
+    """
+    descriptor = None
+    try:
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+            descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        yield descriptor is None or _locked(descriptor, time.monotonic() + patience)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked(descriptor: int, deadline: float) -> bool:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(TURN)
+        except OSError:
+            return True
+        else:
+            return True
 
 
 def recall(path: str) -> Memory | None:

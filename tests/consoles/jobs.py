@@ -66,13 +66,14 @@ def run(
     check: bool = False,
     variables: dict[str, Any] | None = None,
     credential: tuple[dict[str, str], dict[str, str]] = ({}, {}),
+    group: str = "servers",
     timeout: int = 120,
 ) -> Job:
-    """Run C(playbooks/playbook.yml) on these hosts, with the files and variables of a credential."""
+    """Run C(playbooks/playbook.yml) on these hosts of a group, with the files and variables of a credential."""
     (directory / "project").symlink_to(starter)
     (directory / "inventory").mkdir()
     # AWX gives a program that prints its inventory.
-    content = {"all": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}
+    content = {group: {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}
     program = directory / "inventory" / "hosts"
     program.write_text(f"#!/usr/bin/env python3\nprint({json.dumps(content)!r})\n", encoding="utf-8")
     program.chmod(0o700)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -83,19 +84,27 @@ def test_a_restore_asks_for_the_name_of_the_stack_once_more(awx, configured):
     assert required == {"restore_hosts": True, "restore_stack": True, "restore_id": False, "restore_confirm": True}
 
 
-def test_a_failed_backup_leads_to_a_report_and_to_a_failed_workflow(awx, configured):
-    workflow = awx.named("workflow_job_templates", "CRM nightly")["id"]
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("CRM nightly", ["backup", "verify", "report", "notify", "check"]),
+        ("CRM weekly", ["verify", "prune", "check"]),
+    ],
+)
+def test_a_server_in_trouble_keeps_no_other_from_what_follows_and_fails_the_workflow(awx, configured, name, order):
+    workflow = awx.named("workflow_job_templates", name)["id"]
     nodes = awx.things["workflow_job_template_nodes"].values()
     own = {one["identifier"]: one["id"] for one in nodes if one["workflow_job_template"] == workflow}
 
     def after(name, outcome):
         return awx.lists.get(("workflow_job_template_nodes", own[name], f"{outcome}_nodes"), [])
 
-    assert after("backup", "failure") == [own["report"]]
-    assert after("backup", "success") == [own["verify"]]
+    assert own.keys() == set(order)
+    for node, follower in itertools.pairwise(order):
+        assert after(node, "always") == [own[follower]]
+    assert not any(after(node, outcome) for node in order for outcome in ("success", "failure"))
     # Nothing handles a failure of the last one, so that it is that of the workflow.
-    last = [name for name in own if not any(after(name, outcome) for outcome in ("success", "failure", "always"))]
-    assert last == ["check"]
+    assert after(order[-1], "always") == []
 
 
 def test_braces_reach_awx_as_they_are(awx, configured):

@@ -177,6 +177,45 @@ def test_the_jobs_that_follow_see_the_outcome(starter, backups, tmp_path):
     assert job.artifacts == {"crm_verify": {"here": {"ok": True, "backups": 1, "damaged": []}}}
 
 
+@pytest.mark.parametrize("playbook", ["restore", "revert", "commit"])
+@pytest.mark.parametrize("typed", ["crm", "all", "here,there", "heer"])
+def test_what_replaces_data_is_for_one_server_by_its_name(typed, playbook, starter, backups, tmp_path):
+    """The group of the starter has the name that most stacks have."""
+    hosts = {name: local_host(backups["age"].root) for name in ("here", "there")}
+    answers = {f"{playbook}_hosts": typed, "restore_stack": "crm"}
+
+    job = jobs.run(tmp_path, starter, playbook, hosts, variables=answers, group="crm")
+
+    assert job.status == "failed"
+    (message,) = job.failures
+    assert message.startswith(f"{typed} is not the name of one server in the inventory. Nothing was touched.")
+    assert not job.of("runner_on_ok")
+
+
+def test_a_server_that_nobody_knows_is_no_success(starter, backups, tmp_path):
+    """Ansible alone would find nothing to do, and end well."""
+    answers = {"hold_hosts": "heer", "hold_stack": "crm", "hold_id": "latest", "hold_reason": "a test"}
+
+    job = jobs.run(tmp_path, starter, "hold", {"here": local_host(backups["age"].root)}, variables=answers)
+
+    told("hold-unknown-server", job)
+    assert job.status == "failed"
+    assert "Could not match supplied host pattern" in job.stdout
+
+
+@pytest.mark.parametrize("playbook", ["report", "check"])
+def test_a_job_without_the_credential_of_notifications_tells_nobody_and_goes_on(playbook, starter, backups, tmp_path):
+    # As docs/awx.md says: the inventory names the place of the memory, and the addresses come as a credential.
+    here = local_host(backups["age"].root, crm_notify={"memory": str(tmp_path / "notify.json")})
+
+    job = jobs.run(tmp_path, starter, playbook, {"here": here})
+
+    assert "Nobody is told by this run" in job.stdout
+    # There is no engine, which is what the check is about.
+    assert [message for message in job.failures if ENGINE not in message] == []
+    assert job.status == ("successful" if playbook == "report" else "failed")
+
+
 def test_addresses_of_those_who_are_told_stay_secret(starter, backups, tmp_path):
     # Nobody listens there.
     secret = "json://ana:planted-in-the-address@127.0.0.1:9/"

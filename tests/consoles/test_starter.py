@@ -51,12 +51,14 @@ def options_of(play):
 def test_every_playbook_of_the_collection_has_one_that_a_console_can_choose(playbook):
     path = STARTER / "playbooks" / playbook.name
 
-    (play,) = yaml.safe_load(path.read_text(encoding="utf-8"))
+    *_guards, play = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert play["ansible.builtin.import_playbook"] == f"crm.continuity.{playbook.stem}"
 
 
 def test_no_playbook_imports_what_is_not_there():
-    assert {path.name for path in (STARTER / "playbooks").iterdir()} == {path.name for path in PLAYBOOKS}
+    found = {path.name for path in (STARTER / "playbooks").iterdir()}
+
+    assert found == {"one_server.yml", *(path.name for path in PLAYBOOKS)}
 
 
 def test_the_files_of_the_consoles_are_what_console_yml_says():
@@ -76,6 +78,21 @@ def test_a_file_that_is_not_what_console_yml_says_is_found(tmp_path):
 
     assert ran.returncode == 1
     assert "awx/awx.json, semaphore/project.json" in ran.stderr
+
+
+def test_a_time_zone_that_does_not_exist_is_refused(tmp_path):
+    """Semaphore would import it, and never start anything."""
+    (tmp_path / "generate.py").write_bytes((STARTER / "generate.py").read_bytes())
+    console = (STARTER / "console.yml").read_text(encoding="utf-8")
+    (tmp_path / "console.yml").write_text(
+        console.replace("timezone: America/Sao_Paulo", "timezone: America/SaoPaulo"), encoding="utf-8"
+    )
+
+    ran = subprocess.run([sys.executable, str(tmp_path / "generate.py")], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 1
+    assert "America/SaoPaulo is no time zone" in ran.stderr
+    assert not (tmp_path / "awx").exists()
 
 
 @pytest.mark.parametrize(("job", "question"), QUESTIONS)
@@ -111,6 +128,15 @@ def test_what_replaces_data_names_its_server():
     for job in found:
         assert job["survey"][0]["variable"] == f"{job['playbook']}_hosts"
         assert not job.get("limit")
+
+
+def test_an_empty_text_is_no_answer_to_what_has_to_be_answered():
+    """AWX asks for the length of an answer, and without that takes an empty one."""
+    state = json.loads((STARTER / "awx" / "awx.json").read_text(encoding="utf-8"))
+    asked = [one for job in state["job_templates"] for one in job["survey_spec"].get("spec", [])]
+
+    assert "restore_confirm" in {one["variable"] for one in asked if one["required"]}
+    assert [one["variable"] for one in asked if one["required"] != (one["min"] > 0)] == []
 
 
 def test_nothing_secret_is_in_it():

@@ -11,6 +11,8 @@ import os
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +22,9 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.crm.continuity.plugins.action import fleet_notify
 from ansible_collections.crm.continuity.plugins.action.fleet_notify import OPTIONS, ActionModule
+from ansible_collections.crm.continuity.plugins.plugin_utils._notify_memory import alone
 from ansible_collections.crm.continuity.tests.unit import status_samples as samples
 from ansible_collections.crm.continuity.tests.unit.receivers import WebReceiver, nobody, serving
 
@@ -64,7 +68,7 @@ class HostVars(dict):
 def notify(tmp_path):
     """Return a function that notifies of hosts by name, with a memory that lasts for the test."""
 
-    def run(statuses, *, check=False, settings=None, **arguments):
+    def run(statuses, *, check=False, settings=None, failures=None, **arguments):
         arguments = {"memory": str(tmp_path / "memory.json"), "timeout": 20, **arguments}
         task = SimpleNamespace(
             args=arguments, action="crm.continuity.fleet_notify", async_val=0, check_mode=check, environment=None
@@ -74,6 +78,8 @@ def notify(tmp_path):
         hostvars = HostVars({host: {"status_result": status} for host, status in statuses.items()})
         for host, own in (settings or {}).items():
             hostvars[host]["crm_notify"] = own
+        for host, failure in (failures or {}).items():
+            hostvars[host]["ansible_failed_result"] = failure
         return plugin.run(task_vars={"hostvars": hostvars, "ansible_play_hosts_all": list(statuses)})
 
     return run
@@ -234,6 +240,37 @@ def test_the_memory_holds_no_address_and_is_nobody_elses_business(notify, web, t
     assert stat.S_IMODE((tmp_path / "memory.json").stat().st_mode) == 0o600
 
 
+def test_of_two_runs_at_a_time_neither_forgets_what_the_other_told(notify, web):
+    web.delay = 1.0
+    teams = [{"crm-a": samples.failed("crm-a")}, {"crm-b": samples.failed("crm-b")}]
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda hosts: notify(hosts, urls=[url(web)]), teams))
+    web.delay = 0.0
+
+    again = notify(teams[0] | teams[1], urls=[url(web)])
+
+    assert [outcome["sent"] for outcome in both] == [True, True]
+    assert (again["sent"], again["unchanged"]) == (False, 4)
+
+
+def test_a_run_that_keeps_the_memory_to_itself_is_named_and_waited_for_no_longer(notify, web, tmp_path, monkeypatch):
+    monkeypatch.setattr(fleet_notify, "TURNS", 0)
+
+    with alone(str(tmp_path / "memory.json"), 0):
+        outcome = notify(FAILED, urls=[url(web)])
+
+    assert outcome["sent"]
+    assert len(outcome["warnings"]) == 1
+    assert f"Another run has been using {tmp_path}/memory.json" in outcome["warnings"][0]
+
+
+def test_a_digest_of_a_clock_that_was_ahead_does_not_hold_up_the_next(notify, web, tmp_path):
+    sent = (datetime.now(timezone.utc) + timedelta(days=3650)).isoformat()
+    (tmp_path / "memory.json").write_text(json.dumps({"format": 1, "sent": sent, "hosts": {}}))
+
+    assert notify(FAILED, urls=[url(web)], interval_minutes=60)["sent"]
+
+
 def test_a_missing_attachment_is_a_warning(notify, web, tmp_path):
     outcome = notify(FAILED, urls=[url(web)], attach=str(tmp_path / "report.html"))
 
@@ -265,6 +302,16 @@ def test_a_host_without_status_is_among_the_broken(notify):
 
     assert outcome["hosts"] == {"ok": 1, "warning": 0, "critical": 1}
     assert "crm-b" in outcome["text"]
+
+
+def test_a_host_that_dropped_out_is_told_with_its_error(notify):
+    failure = {"unreachable": True, "msg": "ssh: connect to host crm-b port 22: Connection refused"}
+
+    outcome = notify({"crm-a": samples.good("crm-a"), "crm-b": None}, failures={"crm-b": failure})
+
+    assert (
+        "crm-b: The host cannot be reached: ssh: connect to host crm-b port 22: Connection refused" in outcome["text"]
+    )
 
 
 def test_without_any_status_it_says_what_to_run(notify):
@@ -308,6 +355,7 @@ PLAY = """
         status_result: "{{ (lookup('ansible.builtin.file', 'statuses.json') | from_json)[inventory_hostname] }}"
     - ansible.builtin.include_role:
         name: crm.continuity.notify
+        tasks_from: TASKS
       vars:
         notify_gather: false
 """
@@ -317,17 +365,19 @@ PLAY = """
 def play(tmp_path):
     """Return a function that runs the role on two hosts, as loudly as possible, and returns all that comes of it."""
 
-    def run(*options, accept=0, statuses=None, env=None, **crm_notify):
+    def run(*options, accept=0, statuses=None, env=None, after="main", **crm_notify):
         statuses = FAILED if statuses is None else statuses
+        settings = {"crm_notify": {"memory": str(tmp_path / "memory.json"), **crm_notify}} if crm_notify else {}
+        settings = {"crm_notify": crm_notify["instead"]} if "instead" in crm_notify else settings
         (tmp_path / "statuses.json").write_text(json.dumps(statuses))
-        (tmp_path / "play.yml").write_text(PLAY)
+        (tmp_path / "play.yml").write_text(PLAY.replace("TASKS", after))
         inventory = {
             "all": {
                 "hosts": {host: {} for host in statuses},
                 "vars": {
                     "ansible_connection": "local",
                     "ansible_python_interpreter": sys.executable,
-                    **({"crm_notify": {"memory": str(tmp_path / "memory.json"), **crm_notify}} if crm_notify else {}),
+                    **settings,
                 },
             }
         }
@@ -381,6 +431,27 @@ def test_the_role_fails_when_it_is_to_be_strict_and_lets_no_address_out(play):
     assert "Not delivered: json (address 1) could not be reached. Unset crm_notify.strict" in said
 
 
+def test_the_start_of_a_run_is_told_to_a_monitor_only(play, web):
+    without = play("--extra-vars", "notify_state=start", urls=[url(web)])
+    with_one = play("--extra-vars", "notify_state=start", urls=[url(web)], ping_url=f"http://{web.address}/{TOKEN}")
+
+    assert "Nobody is told that the run begins: crm_notify.ping_url is not set." in without
+    assert "knows that a run begins" not in without
+    assert "The monitor knows that a run begins." in with_one
+    assert [posted.path for posted in web.got] == [f"/{TOKEN}/start"]
+
+
+def test_at_the_end_of_another_role_nobody_to_tell_is_no_failure(play, web):
+    """In AWX, the report has no credential with addresses, and C(crm_notify) says where the memory is."""
+    without = play(after="after", events=["failure"])
+    with_one = play(after="after", urls=[url(web)])
+
+    assert "Nobody is told by this run: neither crm_notify.urls nor" in without
+    assert "Sent: [crm] 2 critical: crm-a" in with_one
+    assert TOKEN not in with_one
+    assert len(web.got) == 1
+
+
 def test_events_of_awx_hold_no_address(play, web, tmp_path, monkeypatch):
     """AWX runs playbooks by ansible-runner, and keeps all of its events."""
     play("--syntax-check", urls=[url(web), f"json://{nobody()}/{TOKEN}"], ping_url=f"http://{nobody()}/{TOKEN}")
@@ -420,13 +491,16 @@ def test_the_addresses_may_come_from_the_environment(play, web):
         pytest.param({"urls": [TOKEN], "on": ["failure"]}, "crm_notify holds True, which means nothing", id="on"),
         pytest.param({"urls": [TOKEN], "evnts": []}, "crm_notify holds evnts", id="a typing error"),
         pytest.param({"language": "pt-BR"}, "There is nobody to tell", id="nobody to tell"),
+        pytest.param(f"slack://{TOKEN}", "crm_notify is no dictionary", id="an address"),
+        pytest.param([f"slack://{TOKEN}"], "crm_notify is no dictionary", id="a list"),
         pytest.param(
             {"urls": [TOKEN], "events": ["bogus"]}, "value of notify_events must be one", id="an unknown event"
         ),
     ],
 )
 def test_a_wrong_setting_is_named_without_addresses(play, settings, words):
-    said = play(accept=2, **settings)
+    given = settings if isinstance(settings, dict) else {"instead": settings}
+    said = play(accept=2, **given)
 
     assert words in said
     assert TOKEN not in said

@@ -207,6 +207,53 @@ def test_a_host_that_lacks_a_package_and_answers_can_recover_from_other_things()
     assert ("a", "crm", "failed", RECOVERED) in named(decision.news)
 
 
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        pytest.param(host(problem("never"), stacks=()), host(problem("engine"), stacks=()), id="no engine, no backups"),
+        pytest.param(host(problem("uncovered", stack="b")), host(problem("engine")), id="no engine, another stack"),
+        pytest.param(host(problem("never", stack="b")), host(problem("half_installed")), id="no Docker library"),
+        pytest.param(host(problem("failed", stack="crm")), host(problem("damaged")), id="a root that cannot be read"),
+        pytest.param(host(problem("failed", stack="crm")), host(problem("log")), id="a log that is not whole"),
+        pytest.param(host(problem("disk_warning")), host(problem("disk_critical")), id="a disk that fills up on"),
+    ],
+)
+def test_what_can_no_longer_be_seen_is_not_over(before, now):
+    memory = tell({"a": before}).delivered
+
+    blind = tell({"a": now}, memory, hours=1)
+    again = tell({"a": host()}, blind.delivered, hours=2)
+
+    assert [item.severity for item in blind.news] == [CRITICAL]
+    (key,) = memory.hosts["a"].problems
+    assert key in {item.key for item in again.news if item.severity == RECOVERED}
+
+
+def test_a_recovery_says_to_when_the_stack_can_be_restored():
+    memory = tell({"a": samples.failed("a")}).delivered
+
+    (over, _stale) = tell({"a": samples.good("a")}, memory, hours=1).news
+
+    assert (over.code, over.since) == ("failed", NOW)
+    assert over.restorable_to == samples.good("a")["stacks"][0]["restorable_to"]
+
+
+def test_what_a_clock_that_was_ahead_told_does_not_silence_for_years():
+    statuses = {"a": host(problem("failed", stack="crm"))}
+    memory = tell(statuses, hours=24 * 3650).delivered
+
+    assert named(tell(statuses, memory).news) == [("a", "crm", "failed", CRITICAL)]
+
+
+def test_a_run_that_asks_for_less_forgets_nothing_that_was_told():
+    stale = {"a": host(problem("stale", stack="crm"))}
+    memory = tell(stale).delivered
+    memory = tell(stale, memory, hours=1, events=("failure",)).delivered
+
+    assert tell(stale, memory, hours=2).news == ()
+    assert named(tell({"a": host()}, memory, hours=2).news) == [("a", "crm", "stale", RECOVERED)]
+
+
 def test_hosts_that_were_not_asked_are_remembered_for_a_while():
     memory = tell({"a": host(problem("failed", stack="crm")), "b": host()}).delivered
 
@@ -342,6 +389,16 @@ def test_a_host_cannot_fill_the_memory():
 
     assert len(decision.standing) == PROBLEMS_OF_A_HOST
     assert all(len(key) < 250 for key in decision.delivered.hosts["a"].problems)
+
+
+def test_a_host_cannot_fill_the_memory_with_what_it_hides():
+    memory = None
+    for turn in range(5):
+        many = [problem(f"code{turn}-{number}", stack="s") for number in range(PROBLEMS_OF_A_HOST - 1)]
+        memory = tell({"a": host(problem("log"), *many)}, memory, hours=turn).delivered
+
+    assert memory is not None
+    assert len(memory.hosts["a"].problems) <= 2 * PROBLEMS_OF_A_HOST
 
 
 def test_servers_are_counted_by_their_worst_problem():

@@ -209,6 +209,15 @@ def test_a_sender_that_dies_is_undelivered(tmp_path, monkeypatch):
     assert [one.reason for one in failed] == ["could not be tried: the sender ended with exit code 3"]
 
 
+def test_a_control_node_without_room_for_a_process_is_told_of(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    failed = delivery.ping(f"https://127.0.0.1/{TOKEN}", "", "x", timeout=20)
+
+    assert failed is not None
+    assert failed.reason == "could not be tried: no process can be started (No such file or directory)"
+
+
 def test_without_apprise_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
 from datetime import timedelta
 
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.plugin_utils._digest import Memory, decide
-from ansible_collections.crm.continuity.plugins.plugin_utils._notify_memory import recall, remember
+from ansible_collections.crm.continuity.plugins.plugin_utils._notify_memory import alone, recall, remember
 from ansible_collections.crm.continuity.tests.unit import status_samples as samples
 
 
@@ -64,6 +67,46 @@ def test_a_damaged_memory_is_named(tmp_path, content):
 
     with pytest.raises(StoreError, match=r"memory\.json"):
         recall(str(tmp_path / "memory.json"))
+
+
+def test_runs_take_turns_and_nobody_waits_for_ever(tmp_path):
+    path = str(tmp_path / "state" / "memory.json")
+
+    with alone(path, 0) as first:
+        begun = time.monotonic()
+        with alone(path, 0.5) as second:
+            waited = time.monotonic() - begun
+    with alone(path, 0) as third:
+        pass
+
+    assert (first, second, third) == (True, False, True)
+    assert 0.5 <= waited < 20
+
+
+def test_a_run_that_was_killed_holds_nobody_up(tmp_path):
+    path = str(tmp_path / "memory.json")
+    holder = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); print(flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{holder}; sys.stdin.read()", str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with alone(path, 0) as before:
+            pass
+        other.kill()
+    with alone(path, 0) as after:
+        pass
+
+    assert (before, after) == (False, True)
+
+
+def test_where_there_is_no_place_everybody_is_alone(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with alone(str(tmp_path / "file" / "memory.json"), 0) as first:
+        assert first
 
 
 def test_a_place_that_cannot_be_used_is_named(tmp_path):
