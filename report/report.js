@@ -27,6 +27,11 @@ function speak(code) {
   for (const element of document.querySelectorAll("[data-t]")) {
     element.textContent = word(element.dataset.t, ...JSON.parse(element.dataset.a ?? "[]"));
   }
+  for (const element of document.querySelectorAll("[data-m]")) {
+    // A message and the same in the other language.
+    if (element.lang === code) continue;
+    [element.textContent, element.dataset.m, element.lang] = [element.dataset.m, element.textContent, code];
+  }
   for (const element of document.querySelectorAll(".n")) {
     const node = element.firstChild;
     if (node) node.data = decimals(node.data);
@@ -205,6 +210,7 @@ function facts(item) {
     ["d_verified_to", item.verified_to],
     ["d_host", item.node],
     ["d_disk", item.disk && decimals(`${item.disk} %`)],
+    ...(item.timers ?? []).map(([name, next, last, result]) => ["d_timer", word("timer", name, next ?? word("never"), last ?? word("never")) + (result ? `, ${word(`timer_${result}`)}` : "")]),
   ];
   const list = make("dl", { class: "facts" });
   for (const [key, value] of found) {
@@ -233,9 +239,12 @@ function panel(item) {
   lead.className = "lead";
   const content = [lead];
   const message = item.row.cells[10].querySelector("small");
-  const problems = [...(message ? [[item.row.cells[10].querySelector("b").dataset.t.slice(2), "", message.textContent]] : []), ...(item.problems ?? [])];
+  const problems = message ? [[item.row.cells[10].querySelector("b").dataset.t.slice(2), message.textContent, message.lang]] : [];
+  for (const [code, , english, other] of item.problems ?? []) {
+    problems.push(language === "en" || !other ? [code, english, "en"] : [code, other, language]);
+  }
   if (problems.length) {
-    content.push(make("ul", {}, ...problems.map(([code, , text]) => make("li", {}, said("b", `p_${code}`), " ", make("span", { lang: "en" }, text)))));
+    content.push(make("ul", {}, ...problems.map(([code, text, lang]) => make("li", {}, said("b", `p_${code}`), " ", make("span", { lang }, text)))));
   }
   content.push(facts(item));
   const points = past(item);

@@ -65,6 +65,7 @@ from ansible.errors import AnsibleFilterError
 
 from ..module_utils._status_check import summed_up
 from ..plugin_utils._host_status import of_result
+from ..plugin_utils._report_status import read
 
 
 def fleet_check(statuses: t.Any) -> dict[str, t.Any]:
@@ -72,7 +73,10 @@ def fleet_check(statuses: t.Any) -> dict[str, t.Any]:
     if not isinstance(statuses, dict):
         raise AnsibleFilterError(f"fleet_check needs statuses by host, not {type(statuses).__name__}.")
     return summed_up(
-        {host: status if "problems" in status else of_result(status, host) for host, status in statuses.items()}
+        {
+            host: read(host, status if "problems" in status else of_result(status, host))
+            for host, status in statuses.items()
+        }
     )
 
 

@@ -14,7 +14,8 @@ description:
   - Takes what a task with M(crm.continuity.backup_status) has registered, and returns its
     RV(crm.continuity.backup_status#module:status).
   - Of a host that could not be reached, refused the password, lacks Python or is broken otherwise, it returns one of
-    the same shape, with that as its only problem. The error is short and without secrets.
+    the same shape, with that as its only problem. So it does for an answer that makes no sense. The error is short and
+    without secrets.
 positional: host
 options:
   _input:
@@ -52,13 +53,14 @@ import typing as t
 from ansible.errors import AnsibleFilterError
 
 from ..plugin_utils._host_status import of_result
+from ..plugin_utils._report_status import read
 
 
 def host_status(result: t.Any, host: str) -> dict[str, t.Any]:
     """Return the status of one host."""
     if not isinstance(result, dict):
         raise AnsibleFilterError(f"host_status needs the registered result of a task, not {type(result).__name__}.")
-    return of_result(result, host)
+    return read(host, of_result(result, host))
 
 
 class FilterModule:

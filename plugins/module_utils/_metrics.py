@@ -31,7 +31,7 @@ from ._files import partial_file, write_all
 from ._retention import DAMAGED, VERIFIED
 from ._space import space
 from ._status import Attempt, StackStatus, shortened
-from ._status_rules import instant
+from ._status_words import instant
 from ._version import VERSION
 
 if t.TYPE_CHECKING:
@@ -126,13 +126,17 @@ def update(
     if not os.path.isdir(directory):
         return None
     known = facts.read(root, [(stack, attempt)] if stack and attempt else ())
-    files = {HOST: render(host_metrics(known, space(root), time.time()))}
+    disk = None
+    # That the disk is gone must not keep anybody from being told that the backup failed.
+    with contextlib.suppress(OSError):
+        disk = space(root)
+    files = {HOST: render(host_metrics(known, disk, time.time()))}
     if engine is not None:
         up = Metric("crm_backup_engine_up", "Whether the container engine answered when asked last.", [({}, engine)])
         files[ENGINE] = render([up])
     for status in known.stacks if stack is None else [known.stack(stack)]:
         files[file_name(status.stack)] = render(stack_metrics(status), {"stack": status.stack})
-    with _alone_in(directory):
+    with alone_in(directory):
         for name, text in files.items():
             with partial_file(_path(directory, name)) as descriptor:
                 # For the exporter, which is a user of its own. There is no secret in it.
@@ -153,7 +157,7 @@ def file_name(stack: str) -> str:
 
 
 @contextlib.contextmanager
-def _alone_in(directory: str) -> Iterator[None]:
+def alone_in(directory: str) -> Iterator[None]:
     """Let nobody else of us write there: two would use the same name for what is not complete."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -183,13 +187,15 @@ def stack_metrics(status: StackStatus) -> Iterator[Metric]:
         yield from _of_latest(status)
 
 
-def host_metrics(known: Facts, disk: Space, now: float) -> Iterator[Metric]:
-    """Yield what there is to tell of the host."""
+def host_metrics(known: Facts, disk: Space | None, now: float) -> Iterator[Metric]:
+    """Yield what there is to tell of the host; nothing of a disk that cannot be looked at."""
     info = [({"version": VERSION}, 1.0)]
     yield Metric("crm_backup_info", "The version of the collection that has written this.", info)
     yield _one("written_timestamp_seconds", "When it was written.", now)
     yield _one("stacks", "How many stacks have backups here, or should have.", len(known.stacks))
     yield _one("log_intact", "Whether no event of the audit log was lost or changed.", known.problem is None)
+    if disk is None:
+        return
     yield _one("disk_total_bytes", "Size of the file system of the backups.", disk.total)
     yield _one("disk_free_bytes", "What is left of it.", disk.free)
     yield _one("disk_used_percent", "How full it is, as df counts.", disk.used_percent)

@@ -13,6 +13,7 @@ import os
 import typing as t
 
 from ._files import partial_file, write_all
+from ._metrics import alone_in
 from ._schedule_calendar import parse
 from ._schedule_state import OK, RUNNING, instant
 
@@ -33,7 +34,8 @@ def write(directory: str | None, timers: Sequence[tuple[Job, State]], now: datet
     if not directory or not os.path.isdir(directory):
         return None
     path = os.path.join(directory, NAME)
-    with partial_file(path) as descriptor:
+    # Two timers may end at the same time.
+    with alone_in(directory), partial_file(path) as descriptor:
         # For the exporter, which is a user of its own. There is no secret in it.
         os.fchmod(descriptor, 0o644)
         write_all(descriptor, render(timers, now).encode())
@@ -55,7 +57,7 @@ def _metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Ite
     ended = [
         (job.name, next((run for run in reversed(state.runs) if run.verdict != RUNNING), None)) for job, state in timers
     ]
-    upcoming = [(job.name, parse(job.calendar).after(now)) for job, _state in timers]
+    upcoming = [(job, parse(job.calendar).after(now)) for job, _state in timers]
     yield (
         "last_run_timestamp_seconds",
         "When the last run of a timer began.",
@@ -78,8 +80,9 @@ def _metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Ite
     )
     yield (
         "next_timestamp_seconds",
-        "When the timer is due again. A time that lies in the past tells of a timer that is dead.",
-        [(name, moment.timestamp()) for name, moment in upcoming if moment is not None],
+        "When the timer is due again, at the latest. A time that lies in the past tells of a timer that is dead.",
+        # Its random delay may be hours, to spread hundreds of hosts.
+        [(job.name, moment.timestamp() + job.delay) for job, moment in upcoming if moment is not None],
     )
 
 

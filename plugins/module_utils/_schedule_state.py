@@ -24,7 +24,8 @@
                result: ok | failed | killed | running | null, message: str | null,
                missed: int,                               # times without a run: before the last run, and since
                late: int | null}],                        # seconds that the last run came late
-     problems: [{code: schedule_dead | schedule_missed | failed, severity: warning | critical, message, stack: null}]}
+     problems: [{code: schedule_dead | schedule_missed | failed, severity: warning | critical, message, stack: null,
+                says, facts}]}                            # as in _status_rules
 
 All times are in UTC. A run whose process is gone without a word counts as killed. Standard library only. Private to
 this collection.
@@ -46,6 +47,7 @@ from ._process import Stage, run
 from ._schedule_calendar import UTC, parse
 from ._schedule_job import CRON, DEFAULT_JOBS, Job, names
 from ._schedule_job import read as read_job
+from ._status_rules import problem
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,7 +242,7 @@ def read(
             state = load(directory, name)
             timer, wrong = _timer(job, state, place.active(job), moment)
         except ContinuityError as exc:
-            wrong = [_problem("schedule_dead", "critical", f"The timer {name} cannot be judged: {exc}")]
+            wrong = [_problem("schedule_dead", "critical", "timer_unjudged", {"timer": name, "error": str(exc)})]
         else:
             timers.append(timer)
         problems += wrong
@@ -301,25 +303,25 @@ def _timer(
 def _problems(
     job: Job, last: Run | None, *, active: bool, overdue: list[datetime.datetime]
 ) -> t.Iterator[dict[str, t.Any]]:
+    facts: dict[str, t.Any] = {"timer": job.name}
     if not active:
-        who = f"{job.unit}.timer is not active. Run"
         if job.manager == CRON:
-            who = "cron does not run, or lacks its table. Start cron, or run"
-        words = f"Nothing will start the timer {job.name}: {who} crm.continuity.schedule again."
-        yield _problem("schedule_dead", "critical", words)
+            yield _problem("schedule_dead", "critical", "timer_without_cron", facts)
+        else:
+            yield _problem("schedule_dead", "critical", "timer_inactive", {**facts, "unit": job.unit})
     if overdue:
-        words = f"The timer {job.name} was due at {stamp(overdue[-1])} and did not run"
-        words += f", nor {len(overdue) - 1} times before." if len(overdue) > 1 else "."
-        yield _problem("schedule_missed", "critical", words)
+        facts["at"] = stamp(overdue[-1])
+        if len(overdue) > 1:
+            yield _problem("schedule_missed", "critical", "timer_overdue_again", {**facts, "times": len(overdue) - 1})
+        else:
+            yield _problem("schedule_missed", "critical", "timer_overdue", facts)
     elif last and last.missed:
-        words = (
-            f"The timer {job.name} missed {last.missed} times before its run of {last.began}: the host was off, or the "
-            "run before took too long."
-        )
-        yield _problem("schedule_missed", "warning", words)
+        yield _problem("schedule_missed", "warning", "timer_missed", {**facts, "at": last.began, "times": last.missed})
     if last and last.verdict in (FAILED, KILLED):
-        yield _problem("failed", "critical", f"The timer {job.name} of {last.began}: {last.words or last.verdict}")
+        error = last.words or last.verdict
+        yield _problem("failed", "critical", "timer_failed", {**facts, "at": last.began, "error": error})
 
 
-def _problem(code: str, severity: str, message: str) -> dict[str, t.Any]:
-    return {"code": code, "severity": severity, "message": message, "stack": None}
+def _problem(code: str, severity: str, says: str, facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a problem as it is told; how bad it is depends on more than its code."""
+    return {**problem(code, says, facts).described(), "severity": severity}

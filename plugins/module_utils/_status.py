@@ -21,7 +21,7 @@ from ._audit_chain import ANOMALOUS, FAILED, OK, REFUSED
 from ._catalogue import incomplete
 from ._manifest import SIGNATURE
 from ._retention import DAMAGED, VERIFIED
-from ._status_rules import instant
+from ._status_words import instant
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ if t.TYPE_CHECKING:
 MOST_HISTORY = 30
 MOST_FAILURES = 5
 MOST_ANOMALIES = 5
+MOST_DAMAGED = 5
 LONGEST = 300
 _SECRET = re.compile(
     r"(://[^/\s:@]*:)[^@\s]+(@)"
@@ -95,8 +96,8 @@ class StackStatus:
     """One stack. ``first_at`` is since when there are backups, ``previous_result`` that of the try before the last.
 
     ``restorable_to`` is the cut of the newest backup that is neither damaged nor incomplete, ``verified_to`` that of
-    the newest one that was read as a whole. ``history`` has the oldest first, ``failures`` the newest. All times are
-    RFC 3339.
+    the newest one that was read as a whole. ``damaged`` are IDs of others than the newest, however old. ``history``
+    has the oldest first, ``failures`` and ``damaged`` the newest. All times are RFC 3339.
     """
 
     stack: str
@@ -114,6 +115,7 @@ class StackStatus:
     backups: int = 0
     bytes: int = 0
     held: int = 0
+    damaged: tuple[str, ...] = ()
     history: tuple[Past, ...] = ()
     failures: tuple[dict[str, t.Any], ...] = ()
 
@@ -121,7 +123,7 @@ class StackStatus:
         """Return it as it is told, with what its problems come to."""
         told = asdict(self)
         told["profiles"], told["history"] = list(self.profiles), [asdict(one) for one in self.history]
-        told["failures"] = list(self.failures)
+        told["failures"], told["damaged"] = list(self.failures), list(self.damaged)
         if self.latest is not None:
             told["latest"].update(anomalies=list(self.latest.anomalies), services=list(self.latest.services))
         return {"stack": told.pop("stack"), "standing": standing, **told}
@@ -146,11 +148,10 @@ def of_stack(stack: str, entries: Sequence[Entry], events: Sequence[Event], last
     )
     if not entries:
         return found
-    sound = [_readable(entry) for entry in entries]
-    checked = [*sound[:-1], checked_files(sound[-1])]
+    checked = [checked_files(_readable(entry)) for entry in entries]
     newest = checked[-1]
-    whole = next((one for one in map(checked_files, checked[::-1]) if one.standing.word != DAMAGED), None)
-    proved = next((one for one in map(checked_files, checked[::-1]) if one.standing.word == VERIFIED), None)
+    whole = next((one for one in checked[::-1] if one.standing.word != DAMAGED), None)
+    proved = next((one for one in checked[::-1] if one.standing.word == VERIFIED), None)
     manifest = newest.manifest
     return replace(
         found,
@@ -164,6 +165,7 @@ def of_stack(stack: str, entries: Sequence[Entry], events: Sequence[Event], last
         backups=len(checked),
         bytes=sum(one.manifest.size for one in checked if one.manifest),
         held=sum(one.standing.held is not None for one in checked),
+        damaged=tuple(one.backup.id for one in checked[-2::-1] if one.standing.word == DAMAGED)[:MOST_DAMAGED],
         history=tuple(_past(one) for one in checked[-MOST_HISTORY:]),
     )
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ._status_rules import CRITICAL, FINE, WARNING, instant, since, span, told, worst
+from ._status_rules import CRITICAL, FINE, WARNING, worst
+from ._status_words import instant, since, span, told
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ def summed_up(statuses: Mapping[str, Mapping[str, t.Any]]) -> dict[str, t.Any]:
             {
                 "host": host,
                 **{
-                    name: stack[name]
+                    name: stack.get(name)
                     for name in ("stack", "standing", "restorable_to", "verified_to", "last_success", "last_drilled")
                 },
             }
@@ -49,24 +50,25 @@ def lines(host: str, status: Mapping[str, t.Any]) -> Iterator[str]:
     """Return one line for each stack of a host, and one for each problem of the host and of its stacks."""
     problems = status["problems"]
     if not status["stacks"]:
-        yield f"{host}: {_WORDS[status['standing']]}: {'no stack' if status['engine'] else 'no answer'}"
+        yield f"{host}: {_WORDS[status['standing']]}: {'no stack' if status.get('engine') else 'no answer'}"
     for stack in status["stacks"]:
-        yield f"{host} {stack['stack']}: {_WORDS[stack['standing']]}: {_sentence(stack, status['at'])}"
+        yield f"{host} {stack['stack']}: {_WORDS[stack['standing']]}: {_sentence(stack, status.get('at'))}"
     for problem in problems:
         yield f"{host}: {problem['severity']} {problem['code']}: {problem['message']}"
 
 
-def _sentence(stack: Mapping[str, t.Any], at: str) -> str:
-    if stack["restorable_to"] is None:
-        return "cannot be restored" if stack["backups"] else "has no backup"
-    age = span(max(since(stack["restorable_to"], instant(at)), 0.0))
+def _sentence(stack: Mapping[str, t.Any], at: str | None) -> str:
+    point, verified, drilled = (stack.get(name) for name in ("restorable_to", "verified_to", "last_drilled"))
+    if point is None:
+        return "cannot be restored" if stack.get("backups") else "has no backup"
+    age = f", {span(max(since(point, instant(at)), 0.0))} ago" if at else ""
     parts = [
-        f"can be restored to {told(stack['restorable_to'])}, {age} ago",
-        f"verified to {told(stack['verified_to'])}" if stack["verified_to"] else "never verified",
-        f"drilled {told(stack['last_drilled'])}" if stack["last_drilled"] else "never drilled",
+        f"can be restored to {told(point)}{age}",
+        f"verified to {told(verified)}" if verified else "never verified",
+        f"drilled {told(drilled)}" if drilled else "never drilled",
     ]
-    latest = stack["latest"]
-    if latest and latest["size"] is not None:
-        parts.append(f"{latest['size'] / 1e6:.1f} MB in {latest['seconds']:.0f} s")
-        parts.append(f"frozen {latest['freeze_seconds']:.1f} s")
+    latest = stack.get("latest") or {}
+    if latest.get("size") is not None:
+        parts.append(f"{latest['size'] / 1e6:.1f} MB in {latest.get('seconds') or 0:.0f} s")
+        parts.append(f"frozen {latest.get('freeze_seconds') or 0:.1f} s")
     return ", ".join(parts)

@@ -11,6 +11,7 @@ collection.
 from __future__ import annotations
 
 import importlib.util
+import math
 import platform
 import typing as t
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from ._space import space
 from ._stack import COMPOSE
 from ._stack_services import recognise
 from ._status import StackStatus, shortened
-from ._status_rules import Problem, alerts, of_backups, worst
+from ._status_rules import CRITICAL, FINE, Problem, alerts, of_backups, problem, worst
 from ._version import VERSION
 
 if t.TYPE_CHECKING:
@@ -38,10 +39,6 @@ if t.TYPE_CHECKING:
 # Programs and Python packages without which no backup can be taken, and the packages that bring them.
 PROGRAMS = {"tar": "tar", "zstd": "zstd"}
 LIBRARIES = {"docker": "python3-docker", "psycopg2": "python3-psycopg2"}
-NOTHING = (
-    "Nothing is backed up on this host, and no stack of a known CRM runs here. Start the stack, or name it in "
-    "crm_stacks and describe it in crm_profiles."
-)
 
 
 @dataclass(frozen=True)
@@ -79,12 +76,12 @@ def look(
     stacks, missed = _stacks(request, known, running)
     problems += missed
     if engine["ok"] and not stacks:
-        problems.append(Problem("never", NOTHING))
+        problems.append(problem("never", "never_anything", {}))
     for name, status in stacks.items():
-        if not any(problem.stack == name for problem in missed):
+        if not any(one.stack == name for one in missed):
             problems += of_backups(status, alerts(request.alerts, name), moment)
     described = [one.described() for one in problems] + (timers["problems"] if timers else [])
-    listed = [{**one, "message": shortened(one["message"])} for one in described]
+    listed = [_brief(one) for one in described]
     return {
         "host": platform.node(),
         "at": moment.isoformat(timespec="seconds"),
@@ -94,7 +91,9 @@ def look(
         "engine": engine,
         "root": request.root,
         "disk": disk,
-        "schedule": {name: timers[name] for name in ("timers", "problems")} if timers else None,
+        "schedule": {name: [_brief(one) for one in timers[name]] for name in ("timers", "problems")}
+        if timers
+        else None,
         "standing": worst(listed),
         "problems": listed,
         "stacks": [
@@ -102,6 +101,15 @@ def look(
             for name, status in sorted(stacks.items())
         ],
     }
+
+
+def _brief(told: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a problem or a timer with the beginning of what it says, and without what may be a secret in it."""
+    brief = {**told, "message": shortened(told["message"]) if told["message"] else None}
+    if "facts" in told:
+        facts = told["facts"]
+        brief["facts"] = {name: shortened(fact) if isinstance(fact, str) else fact for name, fact in facts.items()}
+    return brief
 
 
 def _stacks(
@@ -154,10 +162,9 @@ def ask(
 def look_at_disk(root: str, wanted: Alerts) -> tuple[dict[str, t.Any] | None, list[Problem]]:
     """Return how full the file system of a root is, and what to say about it."""
     try:
-        found = space(root, wanted.disk_warn or 100.0, wanted.disk_critical or 100.0)
+        found = space(root, wanted.disk_warn or math.inf, wanted.disk_critical or math.inf)
     except OSError as exc:
-        words = f"The file system of {root} cannot be looked at: {exc.strerror}. Mount it, or set crm_backup_root."
-        return None, [Problem("disk_critical", words)]
+        return None, [problem("disk_critical", "disk_gone", {"root": root, "error": exc.strerror})]
     told = {
         "path": found.path,
         "total": found.total,
@@ -165,40 +172,31 @@ def look_at_disk(root: str, wanted: Alerts) -> tuple[dict[str, t.Any] | None, li
         "free": found.free,
         "percent": found.used_percent,
     }
-    off = {"warning": not wanted.disk_warn, "critical": not wanted.disk_critical}
-    if found.message is None or off[found.level]:
+    if found.level == FINE:
         return told, []
-    return told, [Problem(f"disk_{found.level}", found.message)]
+    limit = wanted.disk_critical if found.level == CRITICAL else wanted.disk_warn
+    facts = {"path": found.path, "percent": found.used_percent, "free": found.free, "limit": limit}
+    return told, [problem(f"disk_{found.level}", "disk", facts)]
 
 
 def _host(engine: Mapping[str, t.Any], known: Facts, missing: tuple[str, ...]) -> list[Problem]:
     found = []
     if missing:
-        words = f"The host lacks {', '.join(missing)}, so no backup can be taken. Run crm.continuity.prepare."
-        found.append(Problem("half_installed", words))
+        found.append(problem("half_installed", "half_installed", {"packages": ", ".join(missing)}))
     if not engine["ok"] and LIBRARIES["docker"] not in missing:
         found.append(Problem("engine", str(engine["message"])))
     if known.unreadable is not None:
-        words = f"{known.unreadable}. Mend the disk, run this as root (become), or set crm_backup_root."
-        found.append(Problem("damaged", words))
+        found.append(problem("damaged", "damaged_root", {"error": known.unreadable}))
     if known.problem is not None:
-        found.append(Problem("log", f"{known.problem} Run crm.continuity.audit, and find out who changed it."))
+        found.append(problem("log", "log", {"error": known.problem}))
     return found
 
 
 def _versions(installed: str | None) -> list[Problem]:
     if installed in (None, VERSION):
         return []
-    words = (
-        f"The timers of this host use version {installed} of the collection, and the control node has {VERSION}. Run "
-        "crm.continuity.schedule."
-    )
-    return [Problem("versions", words)]
+    return [problem("versions", "versions", {"installed": installed, "version": VERSION})]
 
 
 def _uncovered(name: str, profiles: tuple[str, ...]) -> Problem:
-    words = (
-        f"Stack {name} ({', '.join(profiles)}) runs here and was never backed up. Run crm.continuity.backup, or set "
-        f"crm_alerts.stacks.{name}.expect_backups to false."
-    )
-    return Problem("uncovered", words, name)
+    return problem("uncovered", "uncovered", {"name": name, "profiles": ", ".join(profiles)}, name)

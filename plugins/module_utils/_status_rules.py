@@ -10,15 +10,16 @@ notifications. Standard library only. Private to this collection.
 
 from __future__ import annotations
 
-import datetime
 import typing as t
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from ._errors import StoreError
 from ._retention import DAMAGED
 from ._stack_settings import of_stack
+from ._status_words import TEXTS, instant, say, since
 
 if t.TYPE_CHECKING:
+    import datetime
     from collections.abc import Iterable, Iterator, Mapping
 
     from ._status import StackStatus
@@ -56,18 +57,36 @@ CODES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is not as it should be, of a stack or of the host as a whole."""
+    """One thing that is not as it should be, of a stack or of the host as a whole.
+
+    ``says`` names the text of the message in _status_words, and ``facts`` is what is filled in there; None where
+    others have found the words.
+    """
 
     code: str
     message: str
     stack: str | None = None
+    says: str | None = None
+    facts: Mapping[str, t.Any] = field(default_factory=dict)
 
     @property
     def severity(self) -> str:
         return CODES[self.code]
 
     def described(self) -> dict[str, t.Any]:
-        return {"code": self.code, "severity": self.severity, "message": self.message, "stack": self.stack}
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "stack": self.stack,
+            "says": self.says,
+            "facts": dict(self.facts),
+        }
+
+
+def problem(code: str, says: str, facts: Mapping[str, t.Any], stack: str | None = None) -> Problem:
+    """Return a problem with the message that its text and its facts make."""
+    return Problem(code, say(TEXTS[says], facts), stack, says, facts)
 
 
 @dataclass(frozen=True)
@@ -113,7 +132,7 @@ def alerts(given: Mapping[str, t.Any], stack: str = "") -> Alerts:
         if types[name] is bool:
             if not isinstance(value, bool):
                 raise StoreError(f"alerts: {name} is {value!r}, and has to be true or false.")
-        elif not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
+        elif not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
             raise StoreError(f"alerts: {name} is {value!r}, and has to be a number from 0 on.")
     return Alerts(**wanted)
 
@@ -125,102 +144,85 @@ def worst(problems: Iterable[Mapping[str, t.Any]]) -> str:
 
 def of_backups(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> list[Problem]:
     """Return what is wrong with the backups of one stack at a moment of the host's clock."""
-    return [Problem(code, f"Stack {status.stack}: {words}", status.stack) for code, words in _all(status, wanted, now)]
+    return [
+        Problem(code, f"Stack {status.stack}: {say(TEXTS[says], facts)}", status.stack, says, facts)
+        for code, says, facts in _all(status, wanted, now)
+    ]
 
 
-def _all(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[tuple[str, str]]:
+# The code of a problem, the name of its text, and the facts in that.
+Found = tuple[str, str, dict[str, t.Any]]
+
+
+def _all(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[Found]:
     if wanted.expect_backups:
         yield from _attempted(status)
         if not status.backups:
-            yield "never", "there is no backup of it. Run crm.continuity.backup."
+            yield "never", "never", {}
             return
         yield from _aged(status, wanted, now)
         yield from _proved(status, wanted, now)
     yield from _newest(status, wanted)
 
 
-def _attempted(status: StackStatus) -> Iterator[tuple[str, str]]:
+def _attempted(status: StackStatus) -> Iterator[Found]:
     attempt = status.attempt
     if attempt is not None and attempt.result in ("failed", "refused"):
-        why = f": {attempt.message}" if attempt.message else "."
-        yield "failed", f"the last try to back it up, at {told(attempt.at)}, failed{why}"
+        if attempt.message:
+            yield "failed", "failed", {"at": attempt.at, "error": attempt.message}
+        else:
+            yield "failed", "failed_silently", {"at": attempt.at}
 
 
-def _aged(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[tuple[str, str]]:
-    if status.restorable_to is None:
-        yield "stale", "none of its backups is whole, so it cannot be restored. Run crm.continuity.backup now."
+def _aged(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[Found]:
+    point = status.restorable_to
+    if point is None:
+        yield "stale", "stale_without_any", {}
         return
-    age = since(status.restorable_to, now)
+    age = since(point, now)
     if wanted.max_age_hours and age > wanted.max_age_hours * 3600:
-        yield (
-            "stale",
-            f"it can only be restored to {told(status.restorable_to)}, which is {span(age)} ago; "
-            f"{wanted.max_age_hours:g} hours are allowed. Find out why nothing was backed up since, and run "
-            "crm.continuity.backup.",
-        )
+        yield "stale", "stale", {"at": point, "age": round(age), "limit": wanted.max_age_hours}
     if wanted.max_clock_skew and -age > wanted.max_clock_skew:
-        yield (
-            "clock",
-            f"its newest backup is of {told(status.restorable_to)}, which is in the future of this host. Set the "
-            "clock (timedatectl), and take a new backup.",
-        )
+        yield "clock", "clock_of_backup", {"at": point}
 
 
-def _newest(status: StackStatus, wanted: Alerts) -> Iterator[tuple[str, str]]:
+def _newest(status: StackStatus, wanted: Alerts) -> Iterator[Found]:
     latest = status.latest
     if latest is None:
         return
     if latest.word == DAMAGED:
-        yield (
-            "damaged",
-            f"backup {latest.id} is damaged: {latest.damage}. Take a new one, and find out what happened to the disk.",
-        )
+        yield "damaged", "damaged", {"id": latest.id, "error": latest.damage}
         return
-    if others := [entry.id for entry in status.history if entry.word == DAMAGED]:
-        yield "damaged", f"{', '.join(others[:5])} cannot be restored. Run crm.continuity.verify to see why."
+    if status.damaged:
+        yield "damaged", "damaged_before", {"ids": ", ".join(status.damaged)}
     if latest.anomalies and not latest.accepted:
-        yield (
-            "anomalous",
-            f"backup {latest.id} is out of the ordinary: {' '.join(latest.anomalies[:3])} Look at the data; if all is "
-            "as it should be, run crm.continuity.hold with hold_state=accepted.",
-        )
+        yield "anomalous", "anomalous", {"id": latest.id, "anomalies": " ".join(latest.anomalies[:3])}
     if latest.size is not None and latest.size < wanted.min_bytes and not latest.accepted:
-        yield (
-            "too_small",
-            f"backup {latest.id} has {latest.size} bytes, and min_bytes is {wanted.min_bytes}. Look at what it holds "
-            "(crm.continuity.backup_info), or set crm_alerts.min_bytes for this stack.",
-        )
+        yield "too_small", "too_small", {"id": latest.id, "size": latest.size, "limit": wanted.min_bytes}
     if wanted.max_freeze_seconds and (latest.freeze_seconds or 0) > wanted.max_freeze_seconds:
-        yield (
-            "frozen_long",
-            f"its services stood still for {latest.freeze_seconds:.1f} seconds for backup {latest.id}; "
-            f"{wanted.max_freeze_seconds:g} are allowed. Look at the load and the disk of the host at that time.",
-        )
+        facts = {"id": latest.id, "seconds": latest.freeze_seconds, "limit": wanted.max_freeze_seconds}
+        yield "frozen_long", "frozen_long", facts
 
 
-def _proved(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[tuple[str, str]]:
+def _proved(status: StackStatus, wanted: Alerts, now: datetime.datetime) -> Iterator[Found]:
     first = status.first_at or status.restorable_to
     verified = status.last_verified or first
     if wanted.max_unverified_days and verified and since(verified, now) > wanted.max_unverified_days * 86400:
-        when = f"The last one was verified at {told(status.last_verified)}" if status.last_verified else "None ever was"
-        yield (
-            "unverified",
-            f"no backup was verified in {wanted.max_unverified_days:g} days. {when}. Run crm.continuity.verify.",
-        )
+        yield _missed("unverified", status.last_verified, limit=wanted.max_unverified_days)
     drilled = status.last_drilled or (first if wanted.expect_drills else None)
     if wanted.max_undrilled_days and drilled and since(drilled, now) > wanted.max_undrilled_days * 86400:
-        when = f"The last one was drilled at {told(status.last_drilled)}" if status.last_drilled else "None ever was"
-        yield (
-            "undrilled",
-            f"no backup was restored for a proof in {wanted.max_undrilled_days:g} days. {when}. Run a drill.",
-        )
+        yield _missed("undrilled", status.last_drilled, limit=wanted.max_undrilled_days)
     uploaded = status.last_uploaded or (first if wanted.expect_uploads else None)
     if status.last_uploaded and status.last_success and instant(status.last_success) < instant(status.last_uploaded):
         # There was nothing to copy since.
         uploaded = None
     if wanted.max_unuploaded_hours and uploaded and since(uploaded, now) > wanted.max_unuploaded_hours * 3600:
-        when = f"since {told(status.last_uploaded)}" if status.last_uploaded else "ever"
-        yield "not_uploaded", f"no backup was copied elsewhere {when}. Look at the last upload, and run it again."
+        yield _missed("not_uploaded", status.last_uploaded)
+
+
+def _missed(code: str, last: str | None, **facts: float) -> Found:
+    """Return what is said of something that is to be done regularly, and was done last at a time or never."""
+    return (code, code, {"at": last, **facts}) if last else (code, f"{code}_ever", facts)
 
 
 def with_clock(
@@ -231,36 +233,9 @@ def with_clock(
     # The host tells no fractions.
     skew = there + 1 - asked if there + 1 < asked else max(there - answered, 0.0)
     limit = alerts({name: value for name, value in given.items() if value is not None}).max_clock_skew
-    told = {**status, "clock_skew": round(skew)}
+    answer = {**status, "clock_skew": round(skew)}
     if not limit or abs(skew) <= limit:
-        return told
-    words = (
-        f"The clock of the host is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} that of the control node. "
-        "Set it (timedatectl set-ntp true): backups are named and aged by it."
-    )
-    problems = [*status["problems"], Problem("clock", words).described()]
-    return {**told, "problems": problems, "standing": worst(problems)}
-
-
-def told(moment: str | None) -> str:
-    """Return a moment as it is said to people: to the minute, in UTC."""
-    return f"{instant(moment):%Y-%m-%d %H:%M} UTC" if moment else "an unknown time"
-
-
-def instant(moment: str) -> datetime.datetime:
-    """Return the moment that an RFC 3339 time names; Python 3.10 does not know the Z."""
-    return datetime.datetime.fromisoformat(moment.replace("Z", "+00:00")).astimezone(datetime.timezone.utc)
-
-
-def since(moment: str, now: datetime.datetime) -> float:
-    """Return the seconds that have gone by."""
-    return (now - instant(moment)).total_seconds()
-
-
-def span(seconds: float) -> str:
-    """Return a duration as it is said to people."""
-    if seconds < 180:
-        return f"{seconds:.0f} seconds"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} minutes"
-    return f"{seconds / 3600:.0f} hours" if seconds < 172800 else f"{seconds / 86400:.0f} days"
+        return answer
+    found = problem("clock", "clock_ahead" if skew > 0 else "clock_behind", {"skew": round(abs(skew))})
+    problems = [*status["problems"], found.described()]
+    return {**answer, "problems": problems, "standing": worst(problems)}

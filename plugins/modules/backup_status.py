@@ -173,6 +173,12 @@ status:
         stack:
           description: Name of the stack. Null when it is about the host.
           type: str
+        says:
+          description: Name of the text of the message, for those who say it in another language.
+          type: str
+        facts:
+          description: What is filled in there, such as times, sizes and the error itself.
+          type: dict
     stacks:
       description: The stacks.
       type: list
@@ -235,6 +241,10 @@ status:
         held:
           description: How many of them are held.
           type: int
+        damaged:
+          description: IDs of up to 5 backups beside the newest that are damaged or incomplete, newest first.
+          type: list
+          elements: str
         history:
           description: >-
             Up to 30 backups, oldest first, with C(id), C(cut_at), C(size), C(seconds), C(freeze_seconds), C(files),

@@ -76,7 +76,7 @@ options:
     choices: [failure, anomaly, stale, warning, recovery, always]
     default: [failure, anomaly, stale, recovery]
   language:
-    description: Language of the digest. What the hosts report stands there in English.
+    description: Language of the digest. The error of a program stands there as that gave it.
     type: str
     choices: [en, pt-BR]
     default: en

@@ -6,7 +6,7 @@
 
 A status comes from its host as it is: whoever is root there can put anything into it. So nothing in it is trusted to
 have the right type, and a host with a thousand problems gets no more room than one with a single problem.
-Standard library only. Private to this collection.
+Private to this collection.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+
+from ._problem_words import translated
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -54,6 +56,8 @@ WORSE = {"disk_warning": "disk_critical"}
 TELLING = frozenset({FAILURE, ANOMALY})
 UNWELL = frozenset({"failed", "refused", "anomalous"})
 
+# Languages that a message is told in beside English.
+OTHERS = ("pt-BR",)
 PROBLEMS_OF_A_HOST = 100
 FORGOTTEN_AFTER = timedelta(days=90)
 UNREADABLE = "What it answered is not a status. Look at it with crm.continuity.check."
@@ -72,6 +76,8 @@ class Item:
     # None for what is new.
     since: datetime | None = None
     restorable_to: str | None = None
+    # The message by language, where it is known in others than English.
+    translations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -230,8 +236,13 @@ def _problems(host: str, status: object) -> list[Item]:
         stack = _text(problem.get("stack")).replace("/", "_")
         severity = WARNING if problem.get("severity") == WARNING else CRITICAL
         kind = KINDS.get(code, FAILURE if severity == CRITICAL else NOTICE)
-        message = _text(problem.get("message"), 2000).removeprefix(f"Stack {stack}: ")
-        item = Item(host, stack, code, kind, severity, message, restorable_to=restorable.get(stack))
+        message, *others = (
+            _text(words, 2000).removeprefix(f"Stack {stack}: ")
+            for words in (problem.get("message"), *(translated(problem, language) for language in OTHERS))
+        )
+        translations = {language: words for language, words in zip(OTHERS, others, strict=True) if words}
+        point = restorable.get(stack)
+        item = Item(host, stack, code, kind, severity, message, restorable_to=point, translations=translations)
         if item.key not in items or items[item.key].severity == WARNING:
             items[item.key] = item
     return sorted(items.values(), key=_order)[:PROBLEMS_OF_A_HOST]

@@ -6,7 +6,7 @@
 
 Names and messages come from the hosts. Whatever is in them, they end as text on one line: no markup, no mention of a
 whole channel, no address that programs turn into a link, no control character.
-Standard library only. Private to this collection.
+Private to this collection.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from ._digest import CRITICAL, RECOVERED, WARNING, parse_time
+from ._problem_words import labels
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,11 +44,11 @@ LOOKALIKES = str.maketrans(
 
 @dataclass(frozen=True)
 class Words:
-    """All that is said in one language."""
+    """All that is said in one language, but for the problems themselves."""
 
+    language: str
     severities: Mapping[str, str]
     counts: Mapping[str, tuple[str, str]]
-    labels: Mapping[str, str]
     over: str
     since: str
     restorable: str
@@ -61,36 +62,12 @@ class Words:
 
 
 ENGLISH = Words(
+    language="en",
     severities={CRITICAL: "Critical", WARNING: "Warnings", RECOVERED: "Recovered"},
     counts={
         CRITICAL: ("critical", "critical"),
         WARNING: ("warning", "warnings"),
         RECOVERED: ("recovered", "recovered"),
-    },
-    labels={
-        "stale": "no recent backup",
-        "failed": "the last backup failed",
-        "never": "never backed up",
-        "too_small": "the backup is too small",
-        "anomalous": "the backup is out of the ordinary",
-        "damaged": "a backup is damaged",
-        "unverified": "not verified lately",
-        "undrilled": "no restore drill lately",
-        "not_uploaded": "no off-site copy",
-        "disk_warning": "the disk is filling up",
-        "disk_critical": "the disk is almost full",
-        "frozen_long": "services stood still for too long",
-        "clock": "the clock is wrong",
-        "engine": "Docker does not answer",
-        "log": "the audit log is not as it was written",
-        "schedule_dead": "the timer is dead",
-        "schedule_missed": "a scheduled run was missed",
-        "versions": "another version of the collection",
-        "uncovered": "something is in no backup",
-        "unreachable": "the server does not answer",
-        "password": "the password for sudo is wrong",
-        "half_installed": "half installed: run crm.continuity.prepare",
-        "broken": "its state could not be found out",
     },
     over="no longer",
     since="since",
@@ -107,36 +84,12 @@ ENGLISH = Words(
     ),
 )
 PORTUGUESE = Words(
+    language="pt-BR",
     severities={CRITICAL: "Crítico", WARNING: "Avisos", RECOVERED: "Recuperado"},
     counts={
         CRITICAL: ("crítico", "críticos"),
         WARNING: ("aviso", "avisos"),
         RECOVERED: ("recuperado", "recuperados"),
-    },
-    labels={
-        "stale": "sem backup recente",
-        "failed": "o último backup falhou",
-        "never": "nunca teve backup",
-        "too_small": "o backup é pequeno demais",
-        "anomalous": "o backup está fora do comum",
-        "damaged": "há um backup danificado",
-        "unverified": "sem verificação recente",
-        "undrilled": "sem ensaio de restauração recente",
-        "not_uploaded": "sem cópia externa",
-        "disk_warning": "o disco está enchendo",
-        "disk_critical": "o disco está quase cheio",
-        "frozen_long": "os serviços ficaram parados tempo demais",
-        "clock": "o relógio está errado",
-        "engine": "o Docker não responde",
-        "log": "o log de auditoria não está como foi escrito",
-        "schedule_dead": "o timer está morto",
-        "schedule_missed": "uma execução agendada não aconteceu",
-        "versions": "outra versão da coleção",
-        "uncovered": "há algo que nenhum backup guarda",
-        "unreachable": "o servidor não responde",
-        "password": "a senha do sudo está errada",
-        "half_installed": "instalado pela metade: rode crm.continuity.prepare",
-        "broken": "não foi possível saber o estado dele",
     },
     over="resolvido",
     since="desde",
@@ -152,7 +105,7 @@ PORTUGUESE = Words(
         "Este é um teste do crm.continuity. As falhas dos seus backups chegarão por aqui.",
     ),
 )
-LANGUAGES = {"en": ENGLISH, "pt-BR": PORTUGUESE}
+LANGUAGES = {words.language: words for words in (ENGLISH, PORTUGUESE)}
 
 
 @dataclass(frozen=True)
@@ -276,13 +229,14 @@ def _entry(item: Item, words: Words, form: str) -> str:
     name = plain(item.host, NAME_LIMIT)
     if item.stack:
         name += f" / {plain(item.stack, NAME_LIMIT)}"
-    label = words.labels.get(item.code) or plain(item.code.replace("_", " "), NAME_LIMIT)
-    message = plain(item.message, MESSAGE_LIMIT)
+    label = labels(words.language).get(item.code) or plain(item.code.replace("_", " "), NAME_LIMIT)
+    own = plain(item.translations.get(words.language, ""), MESSAGE_LIMIT)
+    message = own or plain(item.message, MESSAGE_LIMIT)
     if item.severity == RECOVERED:
         text = f"{words.over}: {label}"
     elif message:
-        # What hosts say is in English, and says all.
-        text = message if words is ENGLISH else f"{label}: {message}"
+        # What hosts say beyond what we have words for is in English, and says all.
+        text = message if own or words is ENGLISH else f"{label}: {message}"
     else:
         text = label
     if remarks := _remarks(item, words):

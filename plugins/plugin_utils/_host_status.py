@@ -16,48 +16,45 @@ import typing as t
 from datetime import datetime, timezone
 
 from ..module_utils._status import shortened
-from ..module_utils._status_rules import Problem, worst
+from ..module_utils._status_rules import problem, worst
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What Ansible, ssh and sudo say, the code that it comes to, what is told before it and after it. The first counts.
+    from ..module_utils._status_rules import Problem
+
+# What Ansible, ssh and sudo say, the code that it comes to, and the text that tells it. The first counts.
 _RULES = tuple(
-    (re.compile(pattern, re.IGNORECASE), code, before, after)
-    for pattern, code, before, after in (
+    (re.compile(pattern, re.IGNORECASE), code, says)
+    for pattern, code, says in (
         (
             r"(incorrect|missing|invalid|wrong) (\w+ )?password|sorry, try again|a password is required"
             r"|privilege escalation prompt|not in the sudoers file|may not run sudo|not allowed to execute"
             r"|su: authentication failure",
             "password",
-            "The change to root fails",
-            "Set ansible_become_password for this host, and let that user use sudo.",
+            "root_refused",
         ),
         (
             r"permission denied \(|authentication failed|failed to authenticate|too many authentication failures"
             r"|invalid/incorrect (username|password)",
             "password",
-            "The host refuses the login",
-            "Set ansible_user and its key or password for this host.",
+            "login_refused",
         ),
         (
             r"host key verification failed|remote host identification has changed|no .*host key is known",
             "unreachable",
-            "The control node does not know the key of the host",
-            "If the server was set up anew, bring its new key into known_hosts.",
+            "host_key",
         ),
         (
             r"failed to create temporary directory|no space left on device|read-only file system",
             "broken",
-            "Nothing can be run on the host",
-            "Its disk may be full or read-only, or the home directory of ansible_user not writable.",
+            "nothing_runs",
         ),
         (
             r"(python[\d.]*|/env|sudo|su|doas): (command )?(not found|no such file)|no python interpreters? found"
             r"|interpreter .{0,60}was not found|requires a minimum of python",
             "half_installed",
-            "The host lacks what a module needs",
-            "Install python3 and sudo there, and run crm.continuity.prepare.",
+            "no_python",
         ),
     )
 )
@@ -74,8 +71,7 @@ def of_result(result: Mapping[str, t.Any], host: str) -> dict[str, t.Any]:
     status = result.get("status")
     if isinstance(status, dict) and not result.get("failed") and not result.get("unreachable"):
         return dict(status)
-    problem = classified(result)
-    listed = [problem.described()]
+    listed = [classified(result).described()]
     return {
         "host": host,
         "at": datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
@@ -89,15 +85,11 @@ def of_result(result: Mapping[str, t.Any], host: str) -> dict[str, t.Any]:
 def classified(result: Mapping[str, t.Any]) -> Problem:
     """Return what keeps a host from answering, with the error itself, short and without secrets."""
     whole, words = _said(result)
-    for pattern, code, before, after in _RULES:
+    for pattern, code, says in _RULES:
         if pattern.search(whole):
-            return Problem(code, f"{before}: {words} {after}")
-    if result.get("unreachable"):
-        return Problem(
-            "unreachable",
-            f"The host cannot be reached: {words} Check that it runs, its address and port, and the network.",
-        )
-    return Problem("broken", f"The host gave no answer: {words} Run the same for it alone with -vvv (--limit).")
+            return problem(code, says, {"error": words})
+    code = "unreachable" if result.get("unreachable") else "broken"
+    return problem(code, code, {"error": words})
 
 
 def _said(result: Mapping[str, t.Any]) -> tuple[str, str]:

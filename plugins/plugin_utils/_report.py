@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from ..module_utils._errors import ContinuityError
 from ..module_utils._files import partial_file, write_all
-from ..module_utils._status_rules import CRITICAL, FINE, WARNING, instant
+from ..module_utils._status_rules import CRITICAL, FINE, WARNING
+from ..module_utils._status_words import instant
 from . import _report_csv, _report_page
 from ._report_document import build, misread
 from ._report_status import STANDINGS, read

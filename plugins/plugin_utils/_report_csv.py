@@ -14,6 +14,7 @@ import csv
 import io
 import typing as t
 
+from ..module_utils._status_words import instant
 from ._report_document import problems_of, standing_of
 
 if t.TYPE_CHECKING:
@@ -40,6 +41,7 @@ COLUMNS = (
     "attempt_at",
     "attempt_result",
     "disk_percent",
+    "next_run",
     "problems",
     "messages",
 )
@@ -71,6 +73,7 @@ def cell(value: object) -> object:
 
 def _rows(document: Mapping[str, t.Any]) -> Iterator[dict[str, t.Any]]:
     for host in document["hosts"]:
+        timers = (host.get("schedule") or {}).get("timers") or []
         for stack in host["stacks"] or [None]:
             told = stack or {}
             latest, attempt = told.get("latest") or {}, told.get("attempt") or {}
@@ -83,6 +86,7 @@ def _rows(document: Mapping[str, t.Any]) -> Iterator[dict[str, t.Any]]:
                 "attempt_at": attempt.get("at"),
                 "attempt_result": attempt.get("result"),
                 "disk_percent": (host.get("disk") or {}).get("percent"),
+                "next_run": min((one["next"] for one in timers if one.get("next")), key=instant, default=None),
                 "problems": " ".join(one["code"] for one in problems),
                 "messages": " | ".join(one["message"] for one in problems),
             }

@@ -14,7 +14,8 @@ import collections
 import re
 import typing as t
 
-from ..module_utils._status_rules import CRITICAL, FINE, WARNING, instant
+from ..module_utils._status_rules import CRITICAL, FINE, WARNING
+from ..module_utils._status_words import instant
 from ..module_utils._version import VERSION
 from ._report_status import STANDINGS, STATUS, did_not_answer, misfit, worst
 

@@ -23,9 +23,10 @@ import jinja2
 from markupsafe import Markup
 
 from ..module_utils._status_rules import FINE
+from ._problem_words import translated
 from ._report_document import natural, problems_of, standing_of
 from ._report_status import STANDINGS, did_not_answer
-from ._report_words import LANGUAGES, NOTHING, SOURCES, duration, size, words
+from ._report_words import ENGLISH, LANGUAGES, NOTHING, PORTUGUESE, SOURCES, duration, size, words
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +56,9 @@ def render(document: Mapping[str, t.Any], clock: Clock, *, title: str, language:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(say=speak.element, word=speak.word, size=size, duration=duration, nothing=NOTHING)
+    environment.globals.update(
+        say=speak.element, word=speak.word, tell=speak.message, size=size, duration=duration, nothing=NOTHING
+    )
     return environment.get_template("report.html.j2").render(
         document=document,
         summary=document["summary"],
@@ -89,6 +92,7 @@ class Speech:
 
     def __init__(self, known: Mapping[str, Mapping[str, str]], language: str) -> None:
         self._words = known[language]
+        self._language = language
 
     def word(self, key: str, *values: object) -> str:
         """Return what a key says, filled in; a code that is unknown says itself."""
@@ -99,6 +103,14 @@ class Speech:
         """Return the attributes and the text of an element that says something, without its name and end."""
         given = Markup(" data-a='{}'").format(json.dumps(values, ensure_ascii=False)) if values else Markup()
         return Markup(' data-t="{}"{}>{}').format(key, given, self.word(key, *values))
+
+    def message(self, problem: Mapping[str, t.Any]) -> Markup:
+        """Return the same of an element that tells a problem, with the message in the other language, if there is."""
+        english, other = problem["message"], translated(problem, PORTUGUESE)
+        if other is None:
+            return Markup(' lang="en">{}').format(english)
+        words = (english, other) if self._language == ENGLISH else (other, english)
+        return Markup(' lang="{}" data-m="{}">{}').format(self._language, words[1], words[0])
 
 
 def _rows(document: Mapping[str, t.Any], clock: Clock) -> Iterator[dict[str, t.Any]]:
@@ -151,7 +163,9 @@ def _details(
     found = {
         "sentence": _sentence(host, stack or None, clock),
         # The first one's message stands in the table.
-        "problems": [[one["code"], one["severity"], one["message"]] for one in problems[1:]],
+        "problems": [
+            [one["code"], one["severity"], one["message"], translated(one, PORTUGUESE)] for one in problems[1:]
+        ],
         "failures": [
             [clock.moment(one["at"]).local, one.get("action") or "", one.get("message") or ""]
             for one in stack.get("failures") or []
@@ -161,6 +175,14 @@ def _details(
         "verified_to": stack.get("verified_to") and clock.moment(stack["verified_to"]).local,
         "node": host.get("host") if host.get("host") != host["name"] else None,
         "disk": disk.get("percent"),
+        "timers": [
+            [
+                one["name"],
+                *(one.get(when) and clock.moment(one[when]).local for when in ("next", "last")),
+                one.get("result"),
+            ]
+            for one in (host.get("schedule") or {}).get("timers") or []
+        ],
         "history": past
         and {
             # Differences are shorter than times, and there may be 60,000 of them.

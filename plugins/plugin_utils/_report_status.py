@@ -14,7 +14,9 @@ from __future__ import annotations
 import math
 import typing as t
 
-from ..module_utils._status_rules import CRITICAL, FINE, WARNING, instant
+from ..module_utils._status import MOST_FAILURES, MOST_HISTORY
+from ..module_utils._status_rules import CRITICAL, FINE, WARNING
+from ..module_utils._status_words import instant
 from ._host_status import of_result
 
 if t.TYPE_CHECKING:
@@ -23,6 +25,10 @@ if t.TYPE_CHECKING:
 STANDINGS = (FINE, WARNING, CRITICAL)
 # Problems that say why there is nothing else to say of a host.
 SILENT = frozenset({"unreachable", "password", "half_installed", "broken"})
+
+# No answer of ours is deeper; one that is was made to bring down who reads it.
+DEEPEST = 20
+MOST_PROBLEMS = 200
 
 # What the report reads of a status. A question mark: may be null or missing.
 _PAST = {"id": "text", "cut_at": "time", "size": "number?", "seconds": "number?", "freeze_seconds": "number?"}
@@ -50,6 +56,7 @@ STATUS: t.Any = {
     "collection": "text?",
     "standing": "standing",
     "disk": ({"percent": "number"}, "?"),
+    "schedule": ({"timers": [{"name": "text", "next": "time?", "last": "time?", "result": "text?"}]}, "?"),
     "problems": [_PROBLEM],
     "stacks": [_STACK],
 }
@@ -76,8 +83,18 @@ def read(name: str, status: object) -> dict[str, t.Any]:
     told = plain(status)
     wrong = misfit(told, STATUS)
     if wrong is None:
-        return t.cast("dict[str, t.Any]", told)
+        return _bounded(told)
     return _silent(name, {"msg": f"its answer cannot be read, because {wrong}; its collection may be another"})
+
+
+def _bounded(told: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return a status with no more of what there may be much of than a host of ours tells."""
+    if len(told["problems"]) > MOST_PROBLEMS:
+        worst_first = sorted(told["problems"], key=lambda one: -STANDINGS.index(one["severity"]))
+        told["problems"] = worst_first[:MOST_PROBLEMS]
+    for stack in told["stacks"]:
+        stack["history"], stack["failures"] = stack["history"][-MOST_HISTORY:], stack["failures"][:MOST_FAILURES]
+    return told
 
 
 def _silent(name: str, result: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -95,18 +112,27 @@ def worst(standings: t.Iterable[str]) -> str:
     return max(standings, key=STANDINGS.index, default=FINE)
 
 
-def plain(value: t.Any) -> t.Any:
-    """Return a value with nothing but the types of JSON in it; Ansible's own carry tags and templates."""
+def plain(value: t.Any, depth: int = 0) -> t.Any:
+    """Return a value with nothing but the types of JSON in it; Ansible's own carry tags and templates.
+
+    What JSON has no word for, or what lies too deep, becomes null.
+    """
+    if isinstance(value, (dict, list, tuple)) and depth == DEEPEST:
+        return None
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {_text(key): plain(entry, depth + 1) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
+        return [plain(entry, depth + 1) for entry in value]
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
-        return float(value)
+        return float(value) if math.isfinite(value) else None
+    return _text(value)
+
+
+def _text(value: object) -> str:
     # Half of a surrogate pair cannot be written as UTF-8.
     return str(value).encode("utf-8", "replace").decode("utf-8")
 
@@ -132,7 +158,8 @@ def misfit(value: t.Any, shape: t.Any, path: str = "") -> str | None:
 
 def _is(kind: str, value: object) -> bool:
     if kind == "number":
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        # Beyond that, no number of ours is one, and what is made of it overflows.
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
     if kind == "truth":
         return isinstance(value, bool)
     if not isinstance(value, str):

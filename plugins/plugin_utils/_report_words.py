@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import yaml
 
 from ..module_utils._errors import ContinuityError
-from ..module_utils._status_rules import instant
+from ..module_utils._status_words import instant
+from ._problem_words import labels
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,9 +111,13 @@ def language_of(wanted: str, environment: Mapping[str, str]) -> str:
 
 
 def words() -> dict[str, dict[str, str]]:
-    """Return the words of each language."""
+    """Return the words of each language; the name of a problem has the key ``p_<code>``."""
     with open(os.path.join(SOURCES, "words.yml"), encoding="utf-8") as file:
-        return t.cast("dict[str, dict[str, str]]", yaml.safe_load(file))
+        known = t.cast("dict[str, dict[str, str]]", yaml.safe_load(file))
+    return {
+        language: {**said, **{f"p_{code}": f"{name[0].upper()}{name[1:]}" for code, name in labels(language).items()}}
+        for language, said in known.items()
+    }
 
 
 def size(count: float | None) -> str:

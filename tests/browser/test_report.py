@@ -150,6 +150,11 @@ def test_a_server_opens_to_its_history_and_failures(browser, five):
         "Server crm-3, stack crm, can be restored to 2026-11-18 23:00 (2026-11-19 02:00 UTC), 2 d ago."
     ]
     assert len(browser.all(".detail figure svg")) == 3
+    timers = [text for text in browser.texts(".detail dd") if text.startswith(("backup:", "verify:"))]
+    assert timers == [
+        "backup: next run 2026-11-21 07:00, last run 2026-11-20 07:00, failed",
+        "verify: next run never, last run 2026-11-20 07:00, ended well",
+    ]
     failures = browser.texts(".detail ul:last-of-type li")
     assert [failure.partition(" backup ")[0] for failure in failures] == ["2026-11-20 23:00", "2026-11-19 23:00"]
     assert "Connection refused" in failures[0]
@@ -222,12 +227,16 @@ def test_it_speaks_portuguese_and_english(browser, five):
     assert ago(browser) == ['"há "', "none"]
     assert browser.texts(f"{LINES}:first-child td.n")[0] == "2,4 GB"
     assert browser.texts(".detail .lead")[0].startswith("O servidor crm-3, stack crm, pode ser restaurado até")
+    assert "o limite é de 26 horas" in browser.one(".detail").text
+    assert "26 hours are allowed" not in browser.one("body").text
     # What the details show was not left in the other language.
     assert "Newest backup" not in browser.one("body").text
     browser.driver.refresh()
     assert browser.run("return document.documentElement.lang") == "pt-BR"
     browser.one("[data-language='en']").click()
     assert browser.texts(f"{LINES}:first-child td.n")[0] == "2.4 GB"
+    assert "26 hours are allowed" in browser.one(".attention").text
+    assert "o limite" not in browser.one("body").text
 
 
 def test_the_language_is_that_of_the_browser_unless_one_was_asked_for(browser, page):
@@ -339,7 +348,8 @@ EVIL = [
 def test_hostile_names_and_messages_are_only_read(browser, page, evil):
     stack = samples.stack(evil, failures=[{"at": samples.AT, "action": evil, "message": evil}])
     stack["latest"].update(id=evil, encryption=evil, held=evil)
-    problems = tuple(samples.problem(code, "critical", evil, evil) for code in (evil, "failed"))
+    told = {"says": "failed", "facts": {"at": samples.AT, "error": evil}}
+    problems = tuple(samples.problem(code, "critical", evil, evil, **told) for code in (evil, "failed"))
     browser.open(page({evil: samples.status(stack, problems=problems, host=f"{evil}2")}, title=evil))
 
     browser.one(f"{LINES} > th button").click()

@@ -24,8 +24,8 @@ def ago(**parts: float) -> str:
     return (NOW - datetime.timedelta(**parts)).isoformat()
 
 
-def problem(code: str, severity: str, message: str, stack: str | None = None) -> dict[str, Any]:
-    return {"code": code, "severity": severity, "message": message, "stack": stack}
+def problem(code: str, severity: str, message: str, stack: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"code": code, "severity": severity, "message": message, "stack": stack, "says": None, "facts": {}, **more}
 
 
 def past(hours: float, number: int = 0, word: str = "verified", size: int = 180_000_000) -> dict[str, Any]:
@@ -106,6 +106,11 @@ def status(*stacks: dict[str, Any], problems: tuple[dict[str, Any], ...] = (), *
     return {**told, **changes}
 
 
+def timer(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a timer that is due in an hour, and ran 23 hours ago."""
+    return {"name": name, "next": ago(hours=-1), "last": ago(hours=23), "result": "ok", **changes}
+
+
 def unreachable(message: str = "Failed to connect to the host via ssh: Connection timed out") -> dict[str, Any]:
     found = problem("unreachable", "critical", message)
     return status(problems=(found,), disk=None, engine=None, host=None, at=None)
@@ -133,11 +138,20 @@ def five() -> dict[str, dict[str, Any]]:
             stack("ticketz", size=71_000_000),
             problems=(
                 problem("failed", "critical", f"Stack crm: the last try to back it up failed: {failed}", "crm"),
-                problem("stale", "critical", "Stack crm: it can only be restored to 2026-11-19 02:00 UTC.", "crm"),
+                problem(
+                    "stale",
+                    "critical",
+                    "Stack crm: it can only be restored to 2026-11-19 02:00 UTC, which is 2 days ago; 26 hours are "
+                    "allowed. Find out why nothing was backed up since, and run crm.continuity.backup.",
+                    "crm",
+                    says="stale",
+                    facts={"at": "2026-11-19T02:00:00+00:00", "age": 198000, "limit": 26},
+                ),
                 problem("disk_warning", "warning", "/var/backups is 84 % full. Prune, or make room."),
             ),
             host="crm-3",
             disk={"percent": 84.0},
+            schedule={"timers": [timer("backup", result="failed"), timer("verify", next=None)], "problems": []},
         ),
         "crm-4": status(
             odd,

@@ -125,7 +125,7 @@ def tried(result: str) -> StackStatus:
 
 
 def old_damage() -> StackStatus:
-    return stack(history=(past(29, word="damaged"), past(5)))
+    return stack(history=(past(29, word="damaged"), past(5)), damaged=(past(29).id,))
 
 
 HURT = {"word": "damaged", "damage": "manifest.json is gone"}

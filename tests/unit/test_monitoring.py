@@ -56,9 +56,9 @@ def of_host(percent=41.0, problem=None):
     return render(host_metrics(Facts((), problem, None), judge("/", percent, 100 - percent, 80, 90), UNIX))
 
 
-def of_timer(began=5, *, next_in=19, result=OK, missed=0):
+def of_timer(began=5, *, next_in=19, result=OK, missed=0, delay=0):
     """Return the metrics of a timer whose last run began so many hours ago, as it left them then."""
-    job = SimpleNamespace(name="backup", calendar="*-*-* 02:00:00")
+    job = SimpleNamespace(name="backup", calendar="*-*-* 02:00:00", delay=delay)
     run = Run(moment(began), Owner(1, 1, ""), ended=moment(began), result=result, missed=missed)
     written = NOW.replace(hour=2) if next_in > 0 else NOW.replace(day=20, hour=2)
     return _schedule_metrics.render([(job, State("backup", "1", (run,)))], written)
@@ -124,6 +124,11 @@ def test_silence_a_dead_timer_a_missing_upload_and_staleness_are_different_alarm
     assert list(ringing(samples(of_timer(53, next_in=-1)))) == ["CrmBackupTimerDead"]
     assert list(ringing(samples(of_stack(missing)))) == ["CrmBackupUploadMissing"]
     assert list(ringing(samples(of_stack(stale)))) == ["CrmBackupStale"]
+
+
+def test_a_timer_that_waits_for_its_random_delay_is_not_dead():
+    # Its time was 29 hours ago.
+    assert list(ringing(samples(of_timer(29, next_in=-1, delay=3 * 86400)))) == []
 
 
 def test_a_host_that_is_silent_rings_beside_others_that_are_not():
@@ -201,6 +206,17 @@ def test_a_panel_is_about_metrics_that_we_write(panel):
         assert metrics_of(expression) <= written()
     assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${source}"}
     assert panel["description"].endswith(".")
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_dashboard_counts_a_stack_as_stale_when_it_cannot_be_restored_to_today(name):
+    status, codes_of_it = STACKS[name]
+    (panel,) = (one for one in panels() if one["title"] == "Stale")
+    (expression,) = (re.sub(r"\{[^}]*\}", "", one) for one in expressions(panel))
+
+    counted = Evaluator(samples(of_stack(status), of_host()), UNIX).evaluate(expression)
+
+    assert list(counted.values()) == ([1] if {"stale", "never"} & set(codes_of_it) else [])
 
 
 def test_every_metric_is_on_the_dashboard_or_in_an_alarm():

@@ -101,7 +101,7 @@ def test_a_failure_is_told_once_and_its_end_once(notify, web):
     assert [outcome["remembered"] for outcome in outcomes] == [False, True, True, True]
     assert [posted.json["type"] for posted in web.got] == ["failure", "success"]
     assert web.got[0].json["title"] == "[crm] 2 critical: crm-a"
-    assert "no longer: the last backup failed" in web.got[1].json["message"]
+    assert "no longer: the last run failed" in web.got[1].json["message"]
 
 
 def test_the_result_has_the_same_keys_in_every_state_and_mode(notify, web):

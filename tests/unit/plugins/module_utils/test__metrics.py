@@ -287,6 +287,19 @@ def test_a_try_that_fails_is_told_and_the_newest_backup_stays(root, collector):
     assert read(collector, "engine") == {("engine_up",): 1}
 
 
+def test_a_try_that_fails_is_told_when_the_disk_of_the_backups_is_gone(root, collector, monkeypatch):
+    def gone(_root):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(_metrics, "space", gone)
+
+    with pytest.raises(RuntimeError), attempted(str(collector), str(root.path), "crm"):
+        raise RuntimeError("tar exited with 2")
+
+    assert read(collector)[of_crm("last_attempt_success")] == 0
+    assert ("disk_used_percent",) not in read(collector, "host")
+
+
 def test_a_try_that_never_reached_the_engine_says_so(root, collector):
     with pytest.raises(RuntimeError), attempted(str(collector), str(root.path), "crm"):
         raise RuntimeError("no engine")

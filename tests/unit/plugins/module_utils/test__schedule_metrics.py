@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 
 from ansible_collections.crm.continuity.plugins.module_utils._journal import boot_id, started
@@ -70,6 +71,26 @@ def test_the_file_can_be_read_by_the_exporter(tmp_path):
     path = write(str(tmp_path), [(job(), State("backup", ""))], NOW)
 
     assert os.stat(path).st_mode & 0o777 == 0o644
+
+
+def test_two_timers_that_end_at_once_do_not_mix(tmp_path):
+    timers, failures = [(job(), State("backup", "", (OK,)))], []
+
+    def tell():
+        for _turn in range(50):
+            try:
+                write(str(tmp_path), timers, NOW)
+            except OSError as exc:
+                failures.append(exc)
+
+    threads = [threading.Thread(target=tell) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert (tmp_path / "crm_backup_schedule.prom").read_text() == render(timers, NOW)
 
 
 def test_without_a_directory_nothing_is_written(tmp_path):

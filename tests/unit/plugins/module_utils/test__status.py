@@ -11,6 +11,8 @@ import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils._status import Attempt, shortened
 from ansible_collections.crm.continuity.plugins.module_utils._status_facts import read
+from ansible_collections.crm.continuity.plugins.module_utils._status_rules import Alerts, of_backups
+from ansible_collections.crm.continuity.plugins.module_utils._status_words import instant
 from ansible_collections.crm.continuity.tests.unit.catalogue_fakes import Root
 from ansible_collections.crm.continuity.tests.unit.fakes import artifact
 
@@ -39,6 +41,18 @@ def test_a_stack_can_be_restored_to_the_cut_of_its_newest_backup(root):
     assert (found.restorable_to, found.verified_to, found.latest.id) == (cut(20), None, SECOND)
     assert [(past.id, past.word) for past in found.history] == [(FIRST, "unverified"), (SECOND, "unverified")]
     assert (found.backups, found.profiles, found.latest.seconds) == (2, ("chatwoot",), 9.0)
+
+
+def test_a_backup_that_is_not_whole_is_told_however_old_it_is(root):
+    ids = [f"202610{day:02}T020000Z" for day in range(1, 32)]
+    for name in (*ids, FIRST):
+        root.put(name, cut_at=cut(19))
+    (root.path / "crm" / ids[0] / "volumes/storage.tar").unlink()
+
+    found = stack(root)
+
+    assert (found.damaged, found.restorable_to) == ((ids[0],), cut(19))
+    assert [problem.code for problem in of_backups(found, Alerts(min_bytes=0), instant(cut(19)))] == ["damaged"]
 
 
 @pytest.mark.parametrize(

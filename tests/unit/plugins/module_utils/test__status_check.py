@@ -81,6 +81,37 @@ def test_a_host_that_was_never_asked_is_told():
     assert (told["critical"], told["problems"][0]["host"], told["problems"][0]["code"]) == (1, "b", "broken")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"problems": "none"}, id="problems that are no list"),
+        pytest.param({"stacks": None}, id="no stacks"),
+        pytest.param({"at": "noon"}, id="no time"),
+        pytest.param({"disk": {"percent": 10**400}}, id="a number that nothing holds"),
+    ],
+)
+def test_a_host_whose_answer_makes_no_sense_hides_no_other(wrong):
+    answer = {**samples.good(), **wrong}
+
+    told = fleet_check({"a": answer, "b": samples.never("b")})
+    noted = host_status({"status": answer}, "a")
+
+    assert [(one["host"], one["code"]) for one in told["problems"]] == [("a", "broken"), ("b", "never")]
+    assert [(one["code"], one["stack"]) for one in noted["problems"]] == [("broken", None)]
+
+
+def test_a_stack_is_told_with_what_is_known_of_it():
+    latest = {**samples.good()["stacks"][0]["latest"], "seconds": None, "freeze_seconds": None}
+    status = {**samples.with_stack(samples.good(), latest=latest, last_drilled=None), "at": None}
+
+    (line,) = fleet_check({"a": status})["lines"]
+
+    assert line == (
+        "a crm: OK: can be restored to 2026-11-22 02:00 UTC, verified to 2026-11-22 02:00 UTC, never drilled, "
+        "1234.6 MB in 0 s, frozen 0.0 s"
+    )
+
+
 def test_no_host_at_all_is_no_failure():
     assert fleet_check({})["standing"] == "ok"
 

@@ -160,6 +160,8 @@ def test_packages_that_lack_are_told_once(root):
         (95, {"disk_critical": 0}, [("disk_warning", None)]),
         (95, {"disk_warn": 0}, [("disk_critical", None)]),
         (99, {"disk_warn": 0, "disk_critical": 0}, []),
+        (100, {"disk_warn": 0, "disk_critical": 0}, []),
+        (100, {"disk_critical": 0}, [("disk_warning", None)]),
     ],
 )
 def test_a_disk_that_fills_up_is_told(root, disk, percent, limits, expected):
@@ -201,6 +203,18 @@ def test_timers_are_told_with_their_problems(root):
 
     assert codes(answer) == [("schedule_dead", None)]
     assert (answer["installed"], answer["schedule"]["timers"]) == (VERSION, [timer(active=False)])
+
+
+def test_what_timers_say_is_short_and_without_secrets(root):
+    words = f"postgresql://crm:s3cret@db/crm: refused. {'x' * 3000}"
+    problem = {"code": "failed", "severity": "critical", "message": words, "stack": None}
+    told = {"version": VERSION, "ansible_core": None, "timers": [timer(message=words)], "problems": [problem]}
+
+    answer = ask(root, schedule=told)
+
+    for one in (*answer["schedule"]["timers"], *answer["schedule"]["problems"], *answer["problems"]):
+        assert one["message"].startswith("postgresql://crm:***@db/crm: refused.")
+        assert len(one["message"]) <= 300
 
 
 def test_timers_of_another_version_are_told(root):

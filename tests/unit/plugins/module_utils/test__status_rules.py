@@ -17,10 +17,10 @@ from ansible_collections.crm.continuity.plugins.module_utils._status_rules impor
     Problem,
     alerts,
     of_backups,
-    span,
     with_clock,
     worst,
 )
+from ansible_collections.crm.continuity.plugins.module_utils._status_words import span
 from ansible_collections.crm.continuity.tests.unit import status_samples as samples
 from ansible_collections.crm.continuity.tests.unit.status_samples import (
     HURT,
@@ -118,6 +118,7 @@ def test_samples_show_every_code():
         ({"max_age": 3}, "no threshold max_age"),
         ({"max_age_hours": "long"}, "max_age_hours is 'long'"),
         ({"max_age_hours": -1}, "max_age_hours is -1"),
+        ({"max_age_hours": float("nan")}, "max_age_hours is nan"),
         ({"max_age_hours": True}, "max_age_hours is True"),
         ({"expect_drills": 1}, "expect_drills is 1"),
         ({"stacks": ["crm"]}, "stacks has to hold"),

@@ -79,7 +79,8 @@ def test_and_like_this_in_portuguese():
     assert letter(FAILED, language="pt-BR").subject == "[crm] 1 crítico: crm-a"
     assert letter(FAILED, language="pt-BR").text == (
         "CRÍTICO\n"
-        "- crm-a / crm: o último backup falhou: pg_dump ended with 1. (pode ser restaurado para 2026-11-21 02:00 UTC)\n"
+        "- crm-a / crm: a última execução falhou: pg_dump ended with 1. "
+        "(pode ser restaurado para 2026-11-21 02:00 UTC)\n"
         "\n"
         "Servidores: 2. Bem: 1, com avisos: 0, em estado crítico: 1."
     )
@@ -88,7 +89,7 @@ def test_and_like_this_in_portuguese():
 def test_a_recovery_says_what_is_over_and_since_when_it_was():
     over = Item("crm-a", "crm", "failed", RECOVERY, RECOVERED, "", since=samples.NOW)
 
-    assert "- crm-a / crm: no longer: the last backup failed (since 2026-11-22 07:00 UTC)" in letter(over).text
+    assert "- crm-a / crm: no longer: the last run failed (since 2026-11-22 07:00 UTC)" in letter(over).text
     assert letter(over).severity == RECOVERED
 
 
@@ -96,19 +97,17 @@ def test_nothing_to_restore_from_is_said():
     assert "(there is nothing to restore from)" in letter(replace(FAILED, restorable_to="")).text
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_problem_has_words_in_every_language(language):
-    codes = {problem["code"] for sample in samples.EVERY.values() for problem in sample("a")["problems"]}
+def test_what_there_are_words_for_is_told_in_portuguese():
+    text = of({"crm-a": samples.status(samples.stale_stack())}, "pt-BR").text
 
-    assert codes
-    assert codes <= LANGUAGES[language].labels.keys()
+    assert "- crm-a / crm: só pode ser restaurada até 2026-11-20 02:00 UTC, há 2 dias; o limite é" in text
+    assert "it can only be restored" not in text
 
 
-def test_both_languages_have_words_for_the_same():
-    english, portuguese = LANGUAGES.values()
+def test_what_there_are_no_words_for_is_told_by_its_name_and_as_it_came():
+    text = of({"crm-a": samples.timer_dead()}, "pt-BR").text
 
-    assert english.labels.keys() == portuguese.labels.keys()
-    assert not set(english.labels.values()) & set(portuguese.labels.values())
+    assert "- crm-a: timer morto: Nothing will start the timer backup" in text
 
 
 def test_a_subject_names_some_hosts_and_counts_the_rest():

@@ -33,7 +33,7 @@ def test_each_stack_has_a_line_and_so_has_a_host_without_one():
         ("crm-10", "", "critical"),
     ]
     assert table[3]["problems"] == "failed stale disk_warning"
-    assert table[3]["disk_percent"] == "84.0"
+    assert (table[3]["disk_percent"], table[3]["next_run"]) == ("84.0", samples.ago(hours=-1))
     assert "Connection timed out" in table[-1]["messages"]
     assert all(list(line) == list(COLUMNS) for line in table)
 

@@ -77,6 +77,42 @@ def test_it_is_written_in_portuguese_too():
     assert "O servidor crm-3, stack crm, pode ser restaurado até 2026-11-18 23:00" in text_of(html)
 
 
+@pytest.mark.parametrize(
+    ("language", "written", "other"),
+    [
+        ("en", "it can only be restored to", "só pode ser restaurada até"),
+        ("pt-BR", "só pode ser restaurada até", "it can only be restored to"),
+    ],
+)
+def test_a_message_is_written_in_its_language_and_kept_in_the_other(language, written, other):
+    html = page({"crm-1": status_samples.status(status_samples.stale_stack())}, language)
+
+    assert text_of(html).count(written) == 2
+    assert other not in text_of(html)
+    kept = [attrs for tag in ("span", "small") for attrs, _text in Page(html).of(tag) if "data-m" in attrs]
+    assert [(attrs["lang"], other in attrs["data-m"]) for attrs in kept] == [(language, True)] * 2
+
+
+def test_a_message_there_are_no_words_for_is_marked_as_english():
+    html = page({"crm-1": samples.status(problems=(samples.problem("engine", "critical", "No route."),))}, "pt-BR")
+
+    (told,) = [attrs for attrs, text in Page(html).of("small") if text.startswith("No route.")]
+    assert told == {"lang": "en"}
+
+
+def test_the_details_have_the_other_messages_in_both_languages_and_the_timers():
+    row = next(one for one in data_of(page(samples.five()))["rows"] if "problems" in one)
+
+    (stale, disk) = row["problems"]
+    assert stale[2].startswith("Stack crm: it can only be restored to 2026-11-19 02:00 UTC")
+    assert stale[3].startswith("Stack crm: só pode ser restaurada até 2026-11-19 02:00 UTC, há 2 dias")
+    assert disk[3] is None
+    assert row["timers"] == [
+        ["backup", "2026-11-21 07:00", "2026-11-20 07:00", "failed"],
+        ["verify", None, "2026-11-20 07:00", "ok"],
+    ]
+
+
 @pytest.mark.parametrize("kind", status_samples.EVERY)
 def test_however_a_host_stands_it_has_a_line(kind):
     html = page({"crm-a": status_samples.EVERY[kind]("crm-a")})

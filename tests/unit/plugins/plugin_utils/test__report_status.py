@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ansible_collections.crm.continuity.plugins.plugin_utils._report_status import did_not_answer, misfit, plain, read
@@ -53,7 +55,8 @@ def broken(**changes):
             broken(stacks=[reports.stack(restorable_to="0001-01-01T00:00:00+00:00")]), "is no time", id="a time of old"
         ),
         pytest.param(broken(stacks=[reports.stack(bytes=True)]), "bytes is no number", id="true for a number"),
-        pytest.param(broken(disk={"percent": float("nan")}), "disk.percent is no number", id="not a number"),
+        pytest.param(broken(disk={"percent": float("nan")}), "disk.percent is missing", id="not a number"),
+        pytest.param(broken(disk={"percent": 10**400}), "disk.percent is no number", id="too large a number"),
         pytest.param(broken(disk={}), "disk.percent is missing", id="missing"),
         pytest.param(
             broken(stacks=[reports.stack(history=[{"id": "x"}])]), "history[0].cut_at is missing", id="deep inside"
@@ -74,6 +77,29 @@ def test_only_the_types_of_json_are_left():
     assert told == {"a": ["b", [1, 2.5, None, True]], "half": "?"}
     assert {type(key) for key in told} == {str}
     assert not isinstance(told["a"][0], Tagged)
+
+
+def test_what_json_has_no_word_for_and_what_lies_too_deep_is_null():
+    deep: object = "bottom"
+    for _level in range(5000):
+        deep = {"more": [deep]}
+
+    told = plain({"number": float("nan"), "deep": deep})
+
+    assert told["number"] is None
+    assert "bottom" not in json.dumps(told, allow_nan=False)
+
+
+def test_no_host_fills_the_page():
+    flood = samples.with_stack(samples.good(), history=[reports.past(1)] * 5000, failures=[{"at": reports.AT}] * 5000)
+    flood["problems"] = [reports.problem("anomalous", "warning", "Odd.")] * 5000
+    flood["problems"].append(reports.problem("failed", "critical", "No."))
+
+    told = read("crm-a", flood)
+
+    assert len(told["problems"]) == 200
+    assert told["problems"][0]["code"] == "failed"
+    assert (len(told["stacks"][0]["history"]), len(told["stacks"][0]["failures"])) == (30, 5)
 
 
 def test_what_fits_has_no_fault():
