@@ -2,10 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run legacy_audit with the profiles."""
+"""Run legacy_audit with the profiles, and tell how far it is."""
 
 from __future__ import annotations
 
-from ..plugin_utils._profile_action import ProfileAction as ActionModule
+from ..plugin_utils._profile_action import ProfileAction
+from ..plugin_utils._progress_action import ProgressAction
 
-__all__ = ["ActionModule"]
+
+class ActionModule(ProfileAction, ProgressAction):
+    """Adds the profiles and watches the module."""

@@ -15,29 +15,33 @@ import platform
 import re
 import typing as t
 
+from ._anomaly import Anomaly
+from ._audit import AuditLog
 from ._backup_store import Store, now
+from ._catalogue import Catalogue
 from ._errors import StackError, StoreError
 from ._job import FAILED, Jobs
 from ._progress import following
+from ._retention import ANOMALOUS, DAMAGED
 from ._stack_backup import Taken, summary
 
 if t.TYPE_CHECKING:
-    from ._backup_store import Backup
+    from ._catalogue import Entry
     from ._job import Job
+    from ._manifest import Manifest
 
 _SPAN = re.compile(r"([01]?[0-9]|2[0-4]):([0-5][0-9])-([01]?[0-9]|2[0-4]):([0-5][0-9])")
 DAY = 24 * 60
 
 
 def instead(
-    root: str, stack: str, *, younger_than: float, window: str, token: str | None, attach: bool, acts: bool
+    root: str, stack: str, *, younger_than: float, token: str | None, attach: bool, acts: bool
 ) -> dict[str, t.Any] | None:
     """Return the result of a backup that takes the place of a new one; None when one is to be taken now.
 
-    With ``attach`` that is one which runs already, and is waited for. Raises StoreError when that failed, StackError
-    outside of ``window``. Without ``acts`` nothing is forgotten.
+    With ``attach`` that is one which runs already, and is waited for. Raises StoreError when that failed. Without
+    ``acts`` nothing is forgotten.
     """
-    spans(window)
     jobs = Jobs(stack)
     if attach:
         ended = _awaited(jobs, root, token)
@@ -46,12 +50,13 @@ def instead(
             return {**ended.result, "changed": True, "attached": True, "collected": collected}
     known = young(Store(root), stack, younger_than, now()) if younger_than > 0 else None
     if known is None:
-        # A window is in the time of the host.
-        check_window(window, now().astimezone(), platform.node())
         return None
-    backup, age = known
+    entry, manifest, age = known
+    backup, standing = entry.backup, entry.standing
+    # What was said when it was taken still holds, unless somebody has accepted it.
+    anomalies = standing.anomalies if standing.word == ANOMALOUS else ()
     return {
-        **summary(Taken(backup, backup.manifest())),
+        **summary(Taken(backup, manifest, anomalies=tuple(Anomaly("known", backup.id, one) for one in anomalies))),
         "changed": False,
         "attached": False,
         "not_needed": f"Backup {backup.id} of {age:.1f} hours ago is younger than {younger_than:g} hours.",
@@ -104,23 +109,35 @@ def is_open(window: str, moment: datetime.datetime) -> bool:
     )
 
 
-def check_window(window: str, moment: datetime.datetime, host: str) -> None:
-    """Raise StackError when a moment is outside of a window."""
+def check_window(window: str) -> None:
+    """Raise StackError outside of a window, which is in the time of the host."""
+    moment = now().astimezone()
     if not is_open(window, moment):
         raise StackError(
-            f"No backup was begun: it is {moment:%H:%M} on {host}, and the window is {window}. Wait for it, or begin "
-            "all the same with backup_force=true (force)."
+            f"No backup was begun: it is {moment:%H:%M} on {platform.node()}, and the window is {window}. Wait for it, "
+            "or begin all the same with backup_force=true (force)."
         )
 
 
-def young(store: Store, stack: str, hours: float, moment: datetime.datetime) -> tuple[Backup, float] | None:
-    """Return the newest backup and its age in hours, if it is younger than so many."""
+def young(store: Store, stack: str, hours: float, moment: datetime.datetime) -> tuple[Entry, Manifest, float] | None:
+    """Return the newest backup with its manifest and its age in hours, if it is younger than so many.
+
+    One that is known to be damaged is none; and nobody knows how old one is whose cut is yet to come by the clock.
+    """
+    try:
+        catalogue = Catalogue(AuditLog(store.root))
+    except StoreError:
+        # Nobody can say what is known of them. One more does no harm.
+        return None
     for backup in reversed(store.backups(stack)):
+        entry = catalogue.entry(backup)
+        if entry.manifest is None or entry.standing.word == DAMAGED:
+            continue
         try:
-            cut = datetime.datetime.fromisoformat(backup.manifest().cut_at)
-        except (StoreError, ValueError):
-            # One that cannot be read is none.
+            cut = datetime.datetime.fromisoformat(entry.manifest.cut_at)
+        except ValueError:
             continue
         age = (moment - cut).total_seconds() / 3600
-        return (backup, age) if age < hours else None
+        if age >= 0:
+            return (entry, entry.manifest, age) if age < hours else None
     return None

@@ -22,7 +22,7 @@ import typing as t
 from dataclasses import dataclass
 
 from ._arrival import ID, arrivals, arrived
-from ._errors import StoreError
+from ._errors import BusyError, StoreError
 from ._files import sync_directory
 from ._manifest import Manifest, read
 from ._progress import phase as tell_watchers
@@ -214,7 +214,7 @@ def _flock(path: str, stack: str) -> Iterator[int]:
             told = os.pread(descriptor, LONGEST_HOLDER, 0).decode(errors="replace").strip() or "another process"
             holder, _colon, phase = told.partition(": ")
             doing = f" ({phase})" if phase else ""
-            raise StoreError(
+            raise BusyError(
                 f"Stack {stack} is busy: {holder} works on it{doing}. Wait for its end and run this again.", stack=stack
             ) from None
         try:

@@ -15,6 +15,7 @@
     ├── ProcessError     a program that we started failed
     ├── ArchiveError     an archive is damaged or hostile
     ├── StoreError       the backup root, a backup or its manifest is missing, damaged or busy
+    │   └── BusyError    somebody else works on the stack
     └── SignalError      a signal asked us to stop
 
 Everything else that is raised is a bug and stays a traceback. Standard library only. Private to this collection.
@@ -71,6 +72,10 @@ class ArchiveError(ContinuityError):
 
 class StoreError(ContinuityError):
     """The backup root, a backup or its manifest is missing, damaged or busy."""
+
+
+class BusyError(StoreError):
+    """Somebody else works on the stack; the message names him."""
 
 
 class SignalError(ContinuityError):

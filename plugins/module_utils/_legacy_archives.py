@@ -24,6 +24,7 @@ from ._errors import ContinuityError, StoreError
 from ._files import CHUNK
 from ._legacy_finding import CRITICAL, INFO, WARNING, Finding
 from ._process import Pipeline, Stage
+from ._progress import expect, phase, reading
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -97,9 +98,13 @@ def examine(files: Sequence[File], newest: int, max_age: float) -> Examined:
     sound: set[str] = set()
     for file in files:
         findings += _outside(file)
-    for group in _groups(files):
+    groups = _groups(files)
+    phase("read")
+    expect(lambda: {file.path: file.size for group in groups for file in group[:newest]})
+    for group in groups:
         for file in group[:newest]:
-            problems = list(_inside(file))
+            with reading(file.path, file.path):
+                problems = list(_inside(file))
             findings += problems
             if file.size and not any(problem.severity == CRITICAL for problem in problems):
                 sound.add(file.path)

@@ -56,13 +56,16 @@ class Metric(t.NamedTuple):
 
 @dataclass
 class Report:
-    """The metrics of one try to take a backup; ``engine`` is whether the container engine has answered."""
+    """The metrics of one try to take a backup.
+
+    ``engine`` is whether the container engine has answered, None where nobody asked it.
+    """
 
     directory: str
     root: str
     stack: str
     began: float = field(default_factory=time.time)
-    engine: bool = False
+    engine: bool | None = False
 
     def succeed(self, result: str) -> tuple[str | None, list[str]]:
         """Tell of a backup that was taken; return where, and what went wrong with that."""

@@ -135,6 +135,7 @@ from ..module_utils._errors import EngineError
 from ..module_utils._legacy_audit import PLACES, Request, audit
 from ..module_utils._legacy_finding import CRITICAL
 from ..module_utils._module import DOCKER_OPTIONS, PROFILE_OPTIONS, STORE_OPTIONS, load_profiles, reported_by
+from ..module_utils._progress import reporting
 
 
 def main() -> None:
@@ -151,7 +152,7 @@ def main() -> None:
     )
     params = module.params
     request = Request(params["backup_root"], tuple(params["paths"]), params["newest"], params["max_age"])
-    with reported_by(module):
+    with reported_by(module), reporting("audit"):
         profiles = load_profiles(module)
         try:
             engine = connect(params["docker_host"], params["docker_timeout"])

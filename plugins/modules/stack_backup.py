@@ -125,12 +125,14 @@ options:
     description:
       - Hours. When the newest backup is younger than that, none is taken, and RV(not_needed) says so. With 0, one is
         always taken.
+      - A backup that is known to be damaged does not count, nor one whose time is yet to come by the clock of the host.
     type: float
     default: 0
   window:
     description:
       - When a backup may begin, in the time of the host, such as V(22:00-06:00) or V(12:00-13:00, 22:00-06:00).
-        At other times the module fails. An empty one is always open.
+        At other times the module fails, and the audit log and the metrics tell of a backup that was refused. An empty
+        one is always open.
     type: str
     default: ""
   force:
@@ -218,7 +220,8 @@ signed_with:
 anomalies:
   description: >-
     What is out of the ordinary, each with the C(rule) that it breaks, the C(subject) that does, and a C(message). An
-    empty list when the backup looks like those before it.
+    empty list when the backup looks like those before it. Of a backup that was taken before, see RV(not_needed), only
+    the messages are known; C(rule) is V(known) then.
   returned: when not in check mode
   type: list
   elements: dict
@@ -312,11 +315,11 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._audit_chain import ANOMALOUS
+from ..module_utils._audit_chain import ANOMALOUS, REFUSED
 from ..module_utils._audit_facts import of_backup
-from ..module_utils._backup_begin import instead
+from ..module_utils._backup_begin import check_window, instead, spans
 from ..module_utils._engine import connect
-from ..module_utils._errors import ContinuityError
+from ..module_utils._errors import BusyError, ContinuityError
 from ..module_utils._freeze import MODES
 from ..module_utils._job import Jobs, kept
 from ..module_utils._metrics import attempted
@@ -429,25 +432,49 @@ def main() -> None:
 
 
 def _known(module: AnsibleModule, request: Request) -> dict[str, t.Any] | None:
-    """Return the result of a backup that there is already, or that runs; None when one is to be taken now."""
+    """Return the result of a backup that there is already, or that runs; None when one is to be taken now.
+
+    The window and the delay are for one that is to be taken.
+    """
     params = module.params
-    found = functools.partial(
-        instead,
+    window = "" if params["force"] else params["window"]
+    spans(window)
+    known = _instead(module, request)
+    if known is None:
+        _check_window(module, request, window)
+        if params["delay"] > 0 and not module.check_mode:
+            phase("wait")
+            time.sleep(params["delay"])
+            # Much may have happened meanwhile.
+            known = _instead(module, request)
+            if known is None:
+                _check_window(module, request, window)
+    return known
+
+
+def _instead(module: AnsibleModule, request: Request) -> dict[str, t.Any] | None:
+    known = instead(
         request.root,
         request.stack.name,
-        younger_than=params["younger_than"],
-        window="" if params["force"] else params["window"],
+        younger_than=module.params["younger_than"],
         token=token(),
-        attach=params["attach"] and not module.check_mode,
+        attach=module.params["attach"] and not module.check_mode,
         acts=not module.check_mode,
     )
-    known = found()
-    if known is None and params["delay"] > 0 and not module.check_mode:
-        phase("wait")
-        time.sleep(params["delay"])
-        # Much may have happened meanwhile.
-        known = found()
     return None if known is None else {**known, "space": _space(module, request)}
+
+
+def _check_window(module: AnsibleModule, request: Request, window: str) -> None:
+    """Raise StackError outside of the window, once that is noted: else a wrong hour would show only by silence."""
+    with contextlib.ExitStack() as stack:
+        if not module.check_mode:
+            metrics = attempted(module.params["metrics_directory"], request.root, request.stack.name)
+            # Nobody has asked it.
+            stack.enter_context(metrics).engine = None
+        entry = stack.enter_context(audited(module, "backup", stack=request.stack.name, begin=False))
+        entry.result = REFUSED
+        check_window(window)
+        entry.wanted = False
 
 
 def _taken(
@@ -462,7 +489,15 @@ def _taken(
         with audited(module, "backup", stack=request.stack.name) as entry, _timed(entry):
             engine = connection()
             report.engine = True
-            wanted, taken = take(request, engine, profiles, connection, job.begin)
+            try:
+                wanted, taken = take(request, engine, profiles, connection, job.begin)
+            except BusyError:
+                # Somebody may have been faster by a moment, and what he takes is as good. If not, it is in the way.
+                other = _instead(module, request) if job.job is None else None
+                if other is None:
+                    raise
+                entry.wanted = False
+                return other
             entry.backup = taken.backup.id
             entry.facts.update(of_backup(taken.backup, taken.manifest))
             if taken.anomalies:

@@ -159,6 +159,7 @@ from ..module_utils._module import (
     load_profiles,
     reported_by,
 )
+from ..module_utils._progress import reporting
 from ..module_utils._stack import COMPOSE
 from ..module_utils._stack_cutover import (
     COMMITTED,
@@ -202,7 +203,7 @@ def main() -> None:
     for limit in ("keep_hours", "timeout", "health_timeout"):
         if params[limit] < 0 or (limit == "timeout" and not params[limit]):
             module.fail_json(msg=f"{limit} is {params[limit]}: it has to be more than 0.")
-    with reported_by(module):
+    with reported_by(module), reporting("cutover", params["stack"]):
         stack = params["stack"] or only_stack()
         if stack is None:
             if params["state"] in (LIVE, REVERTED):

@@ -145,6 +145,10 @@ class _Watch:
                             module_args={"jid": self._job, "_async_dir": os.path.dirname(self._results)},
                             task_vars=task_vars,
                         )
+                        if "ansible_job_id" not in ended:
+                            # It did not come to look: a result may be there all the same.
+                            words = str(ended.get("msg") or ended.get("module_stderr") or "no answer").strip()
+                            raise AnsibleConnectionFailure(f"The result cannot be fetched: {words[-500:]}")
                         self._clear_up()
                         return ended
                 except AnsibleConnectionFailure as exc:
@@ -177,8 +181,8 @@ class _Watch:
         since = moment if lost is None else lost
         if moment - since >= self._patience:
             raise AnsibleConnectionFailure(
-                f"{self._host} cannot be reached any more: {exc} What was begun there goes on: run this again, it "
-                "finds what became of it."
+                f"{self._host} cannot be reached any more: {exc} What was begun there goes on: run this again when the "
+                "host is back."
             ) from exc
         if lost is None:
             self._say(f"the connection is lost, and tried again; the job goes on there. {str(exc).strip()}")
@@ -229,8 +233,8 @@ def _stop_when_orphaned() -> None:
 def look_command(results: str, job: str, progress: str, seconds: int) -> str:
     """Return the command that says whether a job still runs, at its end or after some seconds, and its progress.
 
-    As long as the file of its results says that it was started, and a process has its number among its arguments, it
-    runs. Without the process it has died: nobody will write a result.
+    As long as the file of its results says that it was started, or is not there yet because the host is slow, and a
+    process has its number among its arguments, it runs. Without the process it has died: nobody will write a result.
     """
     number = job.partition(".")[0]
     # Nowhere in one piece, so that what searches does not find itself.
@@ -240,7 +244,7 @@ def look_command(results: str, job: str, progress: str, seconds: int) -> str:
     progress = shlex.quote(progress)
     return (
         f"n=0; while :; do s={RUNNING}; "
-        f"""case "$(head -c 10 {results} 2>/dev/null)" in '{{"started"') ;; *) s={ENDED}; break;; esac; """
+        f"""case "$(head -c 10 {results} 2>/dev/null)" in '{{"started"' | '') ;; *) s={ENDED}; break;; esac; """
         f"grep -qs {shlex.quote(pattern)} /proc/[0-9]*/cmdline || {{ s={GONE}; break; }}; "
         f"[ $n -ge {seconds} ] && break; n=$((n+1)); sleep 1; done; "
         f"echo $s; cat {progress} 2>/dev/null || :"
@@ -272,7 +276,7 @@ def _died(module: str) -> str:
     return (
         f"{module} was killed on the host, or the host was restarted, before it came to its end: it left no result. "
         "What stood still for it is thawed by its watchdog, and what is not complete is removed by the next run. Look "
-        "for the reason on the host (journalctl -k: out of memory?) and run this again."
+        "for the reason on the host (journalctl -k: out of memory? df: a full disk?) and run this again."
     )
 
 

@@ -59,6 +59,12 @@ def test_a_failure_is_named_with_its_reason():
     ]
 
 
+def test_a_failure_before_the_module_began_is_named_too():
+    early = {"__backup_stack": "crm", "failed": True, "msg": "crm_progress is 'loud'."}
+
+    assert report(early) == ["crm: FAILED. crm_progress is 'loud'."]
+
+
 def test_one_that_was_waited_for_and_one_that_was_not_needed_are_told_apart():
     waited = report({**TAKEN, "attached": True})
     left_out = report({**TAKEN, "not_needed": "Backup 20261122T020000Z of 1.0 hours ago is younger than 12 hours."})

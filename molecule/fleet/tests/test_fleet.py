@@ -82,6 +82,10 @@ def test_who_has_a_young_backup_is_left_alone(evidence):
     counts = recap(evidence, "again")
 
     assert counts[BROKEN]["changed"] > 0
+    assert {host: counts[host]["changed"] for host in WELL} == dict.fromkeys(WELL, 0)
+    assert len(
+        re.findall(r"not backed up\. Backup \S+ of \S+ hours ago is younger than", evidence.output("again"))
+    ) == len(WELL)
 
 
 def test_hosts_finish_what_a_control_node_began_that_died(evidence):

@@ -8,6 +8,7 @@ import datetime
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_begin
 from ansible_collections.crm.continuity.plugins.module_utils._backup_begin import check_window, is_open, spans
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StackError
 
@@ -15,6 +16,16 @@ from ansible_collections.crm.continuity.plugins.module_utils._errors import Stac
 def at(text):
     hour, minute = map(int, text.split(":"))
     return datetime.datetime(2026, 11, 22, hour, minute, tzinfo=datetime.timezone.utc)
+
+
+class Local:
+    """A moment of a host whose clock shows a time."""
+
+    def __init__(self, text):
+        self._text = text
+
+    def astimezone(self):
+        return at(self._text)
 
 
 @pytest.mark.parametrize(
@@ -48,8 +59,11 @@ def test_what_is_no_window_is_refused(window):
         spans(window)
 
 
-def test_a_closed_window_says_what_time_it_is_there():
-    check_window("22:00-06:00", at("23:15"), "web-1")
+def test_a_closed_window_says_what_time_it_is_there(monkeypatch):
+    monkeypatch.setattr(_backup_begin.platform, "node", lambda: "web-1")
+    monkeypatch.setattr(_backup_begin, "now", lambda: Local("23:15"))
+    check_window("22:00-06:00")
 
+    monkeypatch.setattr(_backup_begin, "now", lambda: Local("14:05"))
     with pytest.raises(StackError, match=r"it is 14:05 on web-1, and the window is 22:00-06:00\. .* backup_force=true"):
-        check_window("22:00-06:00", at("14:05"), "web-1")
+        check_window("22:00-06:00")

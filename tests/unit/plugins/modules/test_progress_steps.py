@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a backup and its verification tell of themselves while they run."""
+"""What long operations tell of themselves while they run: backup, verification, cutover, a look at old files."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.crm.continuity.plugins.module_utils import _progress
 from ansible_collections.crm.continuity.plugins.module_utils._progress import Reporter
-from ansible_collections.crm.continuity.plugins.modules import backup_verify, stack_backup
+from ansible_collections.crm.continuity.plugins.modules import backup_verify, legacy_audit, stack_backup, stack_cutover
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
 from ansible_collections.crm.continuity.tests.unit.fakes import shipped
+from ansible_collections.crm.continuity.tests.unit.restore_fakes import Host as RestoreHost
 
 
 @pytest.fixture
@@ -112,3 +113,26 @@ def test_a_backup_whose_manifest_is_damaged_is_told_of_by_the_verification_only(
 
     assert result["ok"] is False
     assert steps(told) == {}
+
+
+def test_a_cutover_tells_what_services_wait_for(run, told, monkeypatch, restores, tmp_path):
+    host = RestoreHost(tmp_path, monkeypatch, restores)
+    monkeypatch.setattr(stack_cutover, "connect", lambda *_arguments: host.engine)
+
+    result = run(stack_cutover, stack="crm", state="live", health_timeout=0, shipped_profiles=shipped())
+
+    assert result["changed"]
+    assert [entry for entry in told if isinstance(entry, str)] == ["stop", "exchange", "start"]
+
+
+def test_a_look_at_old_files_tells_what_it_reads_of_them(run, told, monkeypatch, tmp_path):
+    monkeypatch.setattr(legacy_audit, "connect", lambda *_arguments: None)
+    old = tmp_path / "old" / "crm.sql"
+    old.parent.mkdir()
+    old.write_text("-- PostgreSQL database dump\n-- PostgreSQL database dump complete\n", encoding="utf-8")
+
+    assert run(legacy_audit, paths=[str(old.parent)], shipped_profiles=shipped())["files"] == 1
+
+    assert "read" in told
+    assert {str(old): old.stat().st_size} in told
+    assert steps(told) == {str(old): str(old)}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from types import SimpleNamespace
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.crm.continuity.plugins.module_utils import _backup_begin, _job, _progress
+from ansible_collections.crm.continuity.plugins.module_utils import _backup_begin, _capture, _job, _progress
+from ansible_collections.crm.continuity.plugins.module_utils._audit import AuditLog
 from ansible_collections.crm.continuity.plugins.module_utils._backup_store import locked_on_host
 from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._job import Jobs
@@ -51,15 +53,33 @@ def run(host, capsys):
 
 
 @pytest.fixture
-def other(host):
-    """A backup of the stack that another process takes; yields the process and its record."""
+def process():
+    """Another process."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        job = Jobs("crm").begin(host.root, ANA, OTHER)
-        job = replace(job, pid=process.pid, process=started(process.pid))
-        for token in (None, OTHER):
-            Jobs("crm")._write(token, job)
-        yield process, job
+        yield process
         process.kill()
+
+
+def begun_by(process, host):
+    """Return the record of a backup of the stack that another process has begun."""
+    job = Jobs("crm").begin(host.root, ANA, OTHER)
+    job = replace(job, pid=process.pid, process=started(process.pid))
+    for token in (None, OTHER):
+        Jobs("crm")._write(token, job)
+    return job
+
+
+@pytest.fixture
+def other(host, process):
+    """A backup of the stack that another process takes; return the process and its record."""
+    return process, begun_by(process, host)
+
+
+@pytest.fixture
+def closed():
+    """A window that is not open now."""
+    moment = _backup_begin.now().astimezone()
+    return f"{(moment.hour + 2) % 24}:00-{(moment.hour + 3) % 24}:00"
 
 
 @pytest.fixture
@@ -157,6 +177,36 @@ def test_a_backup_that_dies_while_it_is_waited_for_is_replaced_and_told_of(run, 
     assert (result["attached"], [one["outcome"] for one in result["collected"]]) == (False, ["died"])
 
 
+def test_one_that_was_faster_by_a_moment_is_waited_for_too(run, host, monkeypatch, meanwhile, process, tmp_path):
+    (tmp_path / "metrics").mkdir()
+
+    def overtaken(*_arguments):
+        job = begun_by(process, host)
+        ended = replace(job, outcome="ok", result={"id": "20261122T020000Z", "collected": []})
+        meanwhile(lambda: [Jobs("crm")._write(token, ended) for token in (OTHER, None)])
+        return host
+
+    monkeypatch.setattr(stack_backup, "connect", overtaken)
+
+    with locked_on_host("crm"):
+        result = run(attach=True, metrics_directory=str(tmp_path / "metrics"))
+
+    assert (result["id"], result["attached"]) == ("20261122T020000Z", True)
+    assert host.published() == []
+    # It was no try of ours.
+    assert AuditLog(host.root).read()[0] == []
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+
+@pytest.mark.parametrize("attach", [True, False])
+def test_somebody_who_takes_no_backup_is_in_the_way(run, host, attach):
+    with locked_on_host("crm"):
+        result = run(attach=attach)
+
+    assert "Stack crm is busy" in result["msg"]
+    assert [event.result for event in AuditLog(host.root).read()[0]] == ["failed"]
+
+
 def test_without_attach_a_backup_that_runs_is_in_the_way(run, other):
     with locked_on_host("crm"):
         result = run()
@@ -205,16 +255,83 @@ def test_one_whose_manifest_is_damaged_does_not_count(run, host):
     assert len(host.published()) == 2
 
 
+def test_one_that_the_clock_of_the_host_has_yet_to_reach_is_not_young(run, host, monkeypatch):
+    later = _backup_begin.now() + datetime.timedelta(days=3000)
+    with monkeypatch.context() as patch:
+        patch.setattr(_capture, "now", lambda: later)
+        first = run()
+    assert first["cut_at"].startswith(str(later.year))
+
+    assert run(younger_than=12)["not_needed"] is None
+    assert len(host.published()) == 2
+
+
+def test_one_that_is_known_to_be_damaged_is_not_young(run, host):
+    first = run()
+    AuditLog(host.root).append("verify", stack="crm", backup=first["id"], result="failed", facts={"problems": ["rot"]})
+
+    assert run(younger_than=2)["not_needed"] is None
+    assert len(host.published()) == 2
+
+
+def test_a_young_one_that_is_out_of_the_ordinary_still_is(run, host):
+    first = run()
+    messages = [one["message"] for one in first["anomalies"]]
+    assert messages
+
+    result = run(younger_than=2)
+
+    assert result["not_needed"]
+    assert [(one["rule"], one["subject"], one["message"]) for one in result["anomalies"]] == [
+        ("known", first["id"], message) for message in messages
+    ]
+    AuditLog(host.root).append("accept", stack="crm", backup=first["id"], facts={"reason": "it is small"})
+    assert run(younger_than=2)["anomalies"] == []
+
+
+def test_without_a_log_that_can_be_read_one_more_is_taken(run, host, monkeypatch):
+    run()
+
+    def unreadable(*_arguments):
+        raise StoreError("audit.jsonl cannot be read: Input/output error.")
+
+    monkeypatch.setattr(_backup_begin, "Catalogue", unreadable)
+    assert run(younger_than=2)["not_needed"] is None
+
+
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_outside_of_the_window_nothing_is_begun_unless_forced(run, host, monkeypatch, check_mode):
-    closed = _backup_begin.now().astimezone()
-    window = f"{(closed.hour + 2) % 24}:00-{(closed.hour + 3) % 24}:00"
+def test_outside_of_the_window_nothing_is_begun_unless_forced(run, host, closed, check_mode):
+    result = run(window=closed, _ansible_check_mode=check_mode)
 
-    result = run(window=window, _ansible_check_mode=check_mode)
-
-    assert f"and the window is {window}" in result["msg"]
+    assert f"and the window is {closed}" in result["msg"]
     assert host.timeline() == []
-    assert run(window=window, force=True, _ansible_check_mode=check_mode)["changed"]
+    assert run(window=closed, force=True, _ansible_check_mode=check_mode)["changed"]
+
+
+def test_what_the_window_refuses_is_noted_as_a_try(run, host, monkeypatch, tmp_path, closed):
+    run()
+    (tmp_path / "metrics").mkdir()
+    before = AuditLog(host.root).read()[0]
+
+    result = run(window=closed, metrics_directory=str(tmp_path / "metrics"), actor=ANA)
+
+    (event,) = AuditLog(host.root).read()[0][len(before) :]
+    assert (event.action, event.stack, event.result) == ("backup", "crm", "refused")
+    assert (event.facts["message"], event.actor["user"]) == (result["msg"], "ana")
+    written = (tmp_path / "metrics" / "crm_backup_crm.prom").read_text(encoding="utf-8")
+    assert 'crm_backup_last_attempt_success{stack="crm"} 0' in written
+    # Nobody has asked the engine.
+    assert not (tmp_path / "metrics" / "crm_backup_engine.prom").exists()
+
+
+def test_check_mode_and_an_open_window_are_noted_by_nobody(run, host, tmp_path, closed):
+    (tmp_path / "metrics").mkdir()
+
+    run(window=closed, metrics_directory=str(tmp_path / "metrics"), _ansible_check_mode=True)
+    assert list((tmp_path / "metrics").iterdir()) == []
+
+    assert run(window="00:00-24:00")["changed"]
+    assert [event.result for event in AuditLog(host.root).read()[0]] == ["anomalous"]
 
 
 def test_a_window_that_makes_no_sense_is_refused(run, host):

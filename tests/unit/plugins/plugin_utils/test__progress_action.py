@@ -10,13 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 
 from ansible_collections.crm.continuity.plugins.action.backup_verify import ActionModule as Verify
+from ansible_collections.crm.continuity.plugins.action.legacy_audit import ActionModule as Audit
 from ansible_collections.crm.continuity.plugins.action.stack_backup import ActionModule as Backup
+from ansible_collections.crm.continuity.plugins.action.stack_cutover import ActionModule as Cutover
 from ansible_collections.crm.continuity.plugins.action.stack_stage import ActionModule as Stage
 from ansible_collections.crm.continuity.plugins.module_utils import _progress
 from ansible_collections.crm.continuity.plugins.plugin_utils import _progress_action
@@ -51,9 +54,10 @@ class Host:
             return dict(RESULT)
         if wrap_async:
             return dict(self.begun)
-        if isinstance(self.ended, Exception):
-            raise self.ended
-        return dict(self.ended)
+        ended = next(self.ended) if isinstance(self.ended, Iterator) else self.ended
+        if isinstance(ended, Exception):
+            raise ended
+        return dict(ended)
 
     def run(self, command):
         self.commands.append(command)
@@ -328,6 +332,14 @@ def test_a_result_that_does_not_arrive_is_asked_for_again(action):
     assert not any(command.startswith("rm ") for command in host.commands)
 
 
+def test_a_question_that_fails_on_the_host_is_asked_again_and_the_result_stays_there(action, said):
+    host = Host(ended=iter([{"failed": True, "msg": "MODULE FAILURE: No space left on device"}, {**RESULT, **JOB}]))
+
+    assert run(action(host)) == RESULT
+    assert [command.startswith("rm ") for command in host.commands] == [False, False, True]
+    assert said[0][0].endswith("The result cannot be fetched: MODULE FAILURE: No space left on device")
+
+
 def test_a_worker_that_was_left_behind_leaves_the_result_to_the_next_run(action, monkeypatch):
     host = Host()
     monkeypatch.setattr(
@@ -391,7 +403,7 @@ def test_a_module_that_printed_something_else_is_left_to_ansible_to_explain():
 
 
 def test_the_plugins_add_profiles_where_they_are_needed(action):
-    for kind, needed in ((Backup, True), (Stage, True), (Verify, False)):
+    for kind, needed in ((Backup, True), (Stage, True), (Cutover, True), (Audit, True), (Verify, False)):
         assert issubclass(kind, ProgressAction)
         assert issubclass(kind, ProfileAction) is needed
         host = Host()
@@ -449,8 +461,12 @@ def test_a_job_has_ended_with_its_result(look, job, tmp_path):
     assert look(job, seconds=5) == "ended\n"
 
 
-def test_a_job_whose_result_is_not_there_has_ended(look, job):
-    assert look(job, seconds=5) == "ended\n"
+def test_a_job_that_has_not_written_yet_that_it_was_started_runs(look, job):
+    assert look(job) == "running\n"
+
+
+def test_a_job_whose_result_was_removed_is_gone_when_it_ends(look):
+    assert look("j00000000.1", seconds=5) == "gone\n"
 
 
 def test_the_end_is_noticed_at_once(look, job, tmp_path):
