@@ -42,7 +42,7 @@ HORIZON = datetime.timedelta(days=8 * 366 + 1)
 
 _DATE = re.compile(r"(?:([^-\s]+)-)?([^-\s]+)-([^-\s]+)")
 _TIME = re.compile(r"([^:\s]+):([^:\s]+)(?::([^:\s]+))?")
-_PART = re.compile(r"(?:(\*)|(\d+)(?:\.\.(\d+))?)(?:/(\d+))?")
+_PART = re.compile(r"(\*)|(\d+)(?:\.\.(\d+))?(?:/(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,9 @@ def _field(name: str, text: str, low: int, high: int) -> frozenset[int]:
     for part in text.split(","):
         match = _PART.fullmatch(part)
         if match is None:
-            raise ValueError(f"{part!r} is no {name}")
+            # cron knows it. systemd does not, and would refuse the timer.
+            hint = ": a step begins with a number, as in 0/15" if part.startswith("*/") else ""
+            raise ValueError(f"{part!r} is no {name}{hint}")
         star, begin, end, step = match.groups()
         first = low if star else int(begin)
         # With a step and no end, it goes on to the greatest value there is.

@@ -10,6 +10,7 @@ An archive that a run still uses stays until the next time. Standard library onl
 from __future__ import annotations
 
 import contextlib
+import datetime
 import fcntl
 import glob
 import hashlib
@@ -25,10 +26,12 @@ from ._backup_store import RUN
 from ._errors import ProcessError, StoreError
 from ._files import partial_file, sync_directory, write_all
 from ._process import Stage, program, run
+from ._schedule_calendar import UTC
 from ._schedule_job import CRON, DEFAULT_JOBS, SYSTEMD, Job, encode, names, path_of
 from ._schedule_metrics import NAME as METRICS
+from ._schedule_metrics import refresh
 from ._schedule_state import CRON_TABLE, DEFAULT_PROGRAM, DEFAULT_STATE, RUNNING, VERSION_FILE, load
-from ._schedule_units import MARK, UNITS, Ways, files
+from ._schedule_units import MARK, UNITS, Ways, calendar_of, files
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -115,7 +118,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs. ``archive`` is the path that has to be brought, ``spare`` are older ones that no run uses."""
+    """What differs. ``archive`` is the path that has to be brought, ``spare`` are older ones that no run uses.
+
+    ``renewed`` are where systemd notes its last start of timers that get another time.
+    """
 
     request: Request
     changes: tuple[Change, ...]
@@ -124,6 +130,7 @@ class Plan:
     start: tuple[str, ...]
     stop: tuple[str, ...]
     reload: bool
+    renewed: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -172,6 +179,9 @@ def manager(places: Places, wanted: str = AUTO) -> str:
         raise StoreError("This host was not started by systemd, so no timer would run. Use cron (schedule_manager).")
     if not any(_installed(name) for name in CRONS):
         raise StoreError("This host has neither systemd nor cron, so nothing would start a backup. Install cron.")
+    tables = os.path.dirname(CRON_TABLE)
+    if not os.path.isdir(places.at(tables)):
+        raise StoreError(f"The cron of this host reads no {tables}, so nothing would start a backup. Install another.")
     return CRON
 
 
@@ -190,7 +200,7 @@ def plan(request: Request, places: Places) -> Plan:
     units = places.at(UNITS)
     timers = [path for path in gone if os.path.dirname(path) == units and path.endswith(".timer")]
     # When systemd has started it last.
-    stamps = [places.at(os.path.join(STAMPS, f"stamp-{os.path.basename(path)}")) for path in timers]
+    stamps = [_stamp(places, path) for path in timers]
     metrics = os.path.join(request.metrics_directory or "", METRICS)
     gone += [path for path in (*stamps, *(() if kept else (metrics,))) if os.path.isfile(path)]
     changes = [
@@ -205,11 +215,28 @@ def plan(request: Request, places: Places) -> Plan:
     stop = [os.path.basename(path) for path in timers] if os.path.isdir(places.at(BOOTED)) else []
     missing = archive if archive and _content(archive) != request.digest else None
     spare = [path for path in _archives(places) if path != archive and not _used(path)]
-    return Plan(request, found, missing, tuple(spare), tuple(start), tuple(sorted(stop)), reload=bool(touched))
+    renewed = [
+        _stamp(places, change.path)
+        for change in found
+        if change.path in touched
+        and change.before is not None
+        and change.after is not None
+        and calendar_of(change.before) != calendar_of(change.after)
+    ]
+    return Plan(
+        request=request,
+        changes=found,
+        archive=missing,
+        spare=tuple(spare),
+        start=tuple(start),
+        stop=tuple(sorted(stop)),
+        reload=bool(touched),
+        renewed=tuple(renewed),
+    )
 
 
-def apply(wanted: Plan, places: Places) -> None:
-    """Bring a host into the state of the plan, the program before what starts it."""
+def apply(wanted: Plan, places: Places) -> list[str]:
+    """Bring a host into the state of the plan, the program before what starts it; return remarks."""
     if wanted.archive:
         _bring(wanted, places)
     for unit in wanted.stop:
@@ -222,17 +249,26 @@ def apply(wanted: Plan, places: Places) -> None:
             _relink(change.path, change.target)
         else:
             private = os.path.dirname(change.path) == places.jobs
+            since = _since(change) if private else None
             os.makedirs(os.path.dirname(change.path), mode=0o700 if private else 0o755, exist_ok=True)
             with partial_file(change.path) as descriptor:
                 os.fchmod(descriptor, change.mode)
                 write_all(descriptor, change.after.encode())
+            if since is not None:
+                os.utime(change.path, ns=(since, since))
     if wanted.reload:
         places.services.reload()
+    for path in wanted.renewed:
+        # Else systemd would make up at once for a time that nobody wanted when it was.
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
     for unit in wanted.start:
         places.services.start(unit)
     for path in wanted.spare:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        # A run may have begun meanwhile.
+        if not _used(path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
     if not wanted.request.jobs:
         for path in glob.glob(os.path.join(glob.escape(places.locks), "schedule-*.lock")):
             os.unlink(path)
@@ -241,6 +277,10 @@ def apply(wanted: Plan, places: Places) -> None:
             # Where anything else lies, it is not ours.
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
+    # What they say of the next time must not be that of another calendar, nor begin with the first run.
+    now = datetime.datetime.now(UTC)
+    directories = sorted({job.metrics_directory for job in wanted.request.jobs if job.metrics_directory})
+    return [remark for path in directories for remark in refresh(path, places.jobs, places.state, now)]
 
 
 def trial(name: str, request: Request, places: Places) -> dict[str, t.Any]:
@@ -278,6 +318,10 @@ def _ours(places: Places, kept: Collection[str]) -> Iterator[str]:
     units = glob.glob(os.path.join(glob.escape(places.at(UNITS)), f"{PREFIX}*"))
     # Other roles have units of that name, too.
     yield from (path for path in (*units, places.at(CRON_TABLE)) if (_text(path) or "").startswith(MARK))
+
+
+def _stamp(places: Places, timer: str) -> str:
+    return places.at(os.path.join(STAMPS, f"stamp-{os.path.basename(timer)}"))
 
 
 def _archive(request: Request, places: Places) -> str | None:
@@ -351,6 +395,14 @@ def _link(path: str, target: str) -> Change | None:
     if before == target:
         return None
     return Change(path, f"-> {before}\n" if before else None, f"-> {target}\n", target=target)
+
+
+def _since(change: Change) -> int | None:
+    """Return since when a job counts that keeps its calendar: what it missed until now was missed all the same."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(change.before or "")["calendar"] == json.loads(change.after or "")["calendar"]:
+            return os.stat(change.path).st_mtime_ns
+    return None
 
 
 def _relink(path: str, target: str) -> None:

@@ -58,7 +58,7 @@ class Job:
     """Modules and when they run. ``find`` are the arguments that find the stacks, ``delay`` spreads hosts, in seconds.
 
     ``profiles`` are arguments, too: those of the collection and those of the user, as the control node has read them.
-    ``path`` is its file, and ``since`` when that was written: what was due before is nobody's fault.
+    ``path`` is its file, and ``since`` when it was installed with this calendar: what was due before is nobody's fault.
     """
 
     name: str

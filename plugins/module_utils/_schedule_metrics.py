@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ._errors import StoreError
 from ._files import partial_file, write_all
 from ._metrics import alone_in
 from ._schedule_calendar import parse
-from ._schedule_state import OK, RUNNING, instant
+from ._schedule_job import names, read
+from ._schedule_state import OK, RUNNING, instant, load
 
 if t.TYPE_CHECKING:
     import datetime
@@ -27,6 +29,22 @@ if t.TYPE_CHECKING:
 NAME = "crm_backup_schedule.prom"
 
 Samples = list[tuple[str, float]]
+
+
+def refresh(directory: str | None, jobs: str, states: str, now: datetime.datetime) -> list[str]:
+    """Write the metrics of this host's timers, and return what was in the way. One that is damaged hides no other."""
+    remarks: list[str] = []
+    timers: list[tuple[Job, State]] = []
+    try:
+        for name in names(jobs):
+            try:
+                timers.append((read(jobs, name), load(states, name)))
+            except StoreError as exc:
+                remarks.append(f"There are no metrics of the timer {name}: {exc}")
+        write(directory, timers, now)
+    except OSError as exc:
+        remarks.append(f"The metrics of the timers could not be written: {exc}")
+    return remarks
 
 
 def write(directory: str | None, timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> str | None:
@@ -80,7 +98,7 @@ def _metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Ite
     )
     yield (
         "next_timestamp_seconds",
-        "When the timer is due again, at the latest. A time that lies in the past tells of a timer that is dead.",
+        "When the timer runs again at the latest. A time that lies in the past tells of a timer that is dead.",
         # Its random delay may be hours, to spread hundreds of hosts.
         [(job.name, moment.timestamp() + job.delay) for job, moment in upcoming if moment is not None],
     )

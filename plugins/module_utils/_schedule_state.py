@@ -61,6 +61,9 @@ FORMAT = 1
 LONGEST = 30
 # How late a timer may be before its time counts as missed, besides its random delay: cron looks every ten minutes.
 GRACE = datetime.timedelta(minutes=15)
+# What counts where nothing is known but times that are yet to come: the clock was ahead when they were noted.
+RECENTLY = datetime.timedelta(days=1)
+AT_ONCE = datetime.timedelta()
 
 RUNNING, OK, FAILED, KILLED = "running", "ok", "failed", "killed"
 
@@ -150,9 +153,19 @@ class Due:
     missed: int = 0
 
 
-def due(job: Job, state: State, now: datetime.datetime) -> Due:
-    """Return what came due since the last run began, or since the job was installed."""
-    times = parse(job.calendar).between(_since(job, state), now)
+def due(
+    job: Job,
+    state: State,
+    now: datetime.datetime,
+    *,
+    begun: datetime.datetime | None = None,
+    wait: datetime.timedelta = AT_ONCE,
+) -> Due:
+    """Return what came due since the last run began, or since the job was installed, and ``wait`` ago.
+
+    ``begun`` is when a run began that the state may not know of.
+    """
+    times = parse(job.calendar).between(_since(job, state, now, begun), now - wait)
     return Due(times[-1], len(times) - 1) if times else Due(None)
 
 
@@ -197,7 +210,7 @@ def decode(content: bytes) -> State:
 def is_active(job: Job) -> bool:
     """Ask whether anything will start the job: the timer of systemd, or cron with its table."""
     if job.manager == CRON:
-        return os.path.exists(CRON_TABLE) and _cron_lives()
+        return os.path.exists(CRON_TABLE) and cron_lives()
     stage = Stage(
         "ask for a timer", ["systemctl", "is-active", "--quiet", f"{job.unit}.timer"], accept=frozenset(range(256))
     )
@@ -207,7 +220,8 @@ def is_active(job: Job) -> bool:
         return False
 
 
-def _cron_lives() -> bool:
+def cron_lives() -> bool:
+    """Tell whether cron runs on this host."""
     for path in CRON_PROCESSES:
         with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
             if started(int(file.read())) is not None:
@@ -268,8 +282,10 @@ def stamp(moment: datetime.datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _since(job: Job, state: State) -> datetime.datetime:
-    return max(job.since, instant(state.last.began)) if state.last else job.since
+def _since(job: Job, state: State, now: datetime.datetime, begun: datetime.datetime | None = None) -> datetime.datetime:
+    noted = (job.since, *(instant(entry.began) for entry in state.runs), *(() if begun is None else (begun,)))
+    # Times that are yet to come tell of a clock that was ahead. If they counted, nothing would be due before them.
+    return max((moment for moment in noted if moment <= now), default=now - RECENTLY)
 
 
 def _timer(
@@ -281,7 +297,7 @@ def _timer(
     overdue: list[datetime.datetime] = []
     if verdict != RUNNING:
         latest = now - GRACE - datetime.timedelta(seconds=job.delay)
-        overdue = calendar.between(_since(job, state), latest)
+        overdue = calendar.between(_since(job, state, now), latest)
     upcoming = calendar.after(now)
     timer = {
         "name": job.name,

@@ -10,9 +10,11 @@ Standard library only. Private to this collection.
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass
 
+from ._errors import StoreError
 from ._schedule_job import CRON
 from ._schedule_state import CRON_TABLE
 
@@ -26,6 +28,9 @@ _FAILED_UNIT = "crm-continuity-failed@.service"
 MARK = "# Installed by crm.continuity.schedule"
 # When cron looks whether something is due.
 EVERY = 10
+# As systemd.resource-control(5) has it. systemd ignores anything else, and there would be no limit.
+MEMORY = re.compile(r"infinity|100%|[1-9][0-9]?(\.[0-9]+)?%|[1-9][0-9]{0,14}(\.[0-9]+)?[KMGT]?")
+_CALENDAR = "OnCalendar="
 
 _SERVICE = """\
 {mark}
@@ -39,7 +44,8 @@ Type=oneshot
 ExecStart={python} -I {program} run {name}
 # It runs already, started by hand.
 SuccessExitStatus=75
-TimeoutStartSec=1d
+# Each of its modules has a limit of its own.
+TimeoutStartSec=infinity
 TimeoutStopSec=10min
 # A watchdog brings back what was frozen, whatever dies. So it must not die with the rest.
 KillMode=process
@@ -108,16 +114,27 @@ class Ways:
 
 
 def files(manager: str, jobs: Sequence[Job], ways: Ways) -> dict[str, str]:
-    """Return the files that let the service manager, or cron, run the jobs."""
+    """Return the files that let the service manager, or cron, run the jobs; StoreError for a limit that is none."""
     common = {"mark": MARK, "python": ways.python, "program": ways.program, "memory_max": ways.memory_max}
     if not jobs:
         return {}
     if manager == CRON:
         return {CRON_TABLE: _CRON.format(**common, every=EVERY)}
+    if not MEMORY.fullmatch(ways.memory_max):
+        raise StoreError(
+            f"{ways.memory_max!r} is no amount of memory, and systemd would set no limit at all. Write it like 2G, "
+            "512M, 25% or infinity (schedule_memory_max)."
+        )
     found = {os.path.join(UNITS, _FAILED_UNIT): _FAILED.format(**common)}
     for job in jobs:
-        # A percent sign begins a specifier.
-        own = {"name": job.name, "calendar": job.calendar.replace("%", "%%"), "delay": job.delay}
+        # A percent sign begins a specifier, and a line ends an expression.
+        calendar = " ".join(job.calendar.split()).replace("%", "%%")
+        own = {"name": job.name, "calendar": calendar, "delay": job.delay}
         found[os.path.join(UNITS, f"{job.unit}.service")] = _SERVICE.format(**common, **own)
         found[os.path.join(UNITS, f"{job.unit}.timer")] = _TIMER.format(**common, **own)
     return found
+
+
+def calendar_of(text: str) -> str | None:
+    """Return the line of a timer that says when; None for other units."""
+    return next((line for line in text.splitlines() if line.startswith(_CALENDAR)), None)

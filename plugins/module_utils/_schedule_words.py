@@ -30,9 +30,21 @@ def summary(module: str, result: Result) -> str:
         return _changed(result)
 
 
+def remarks(result: Result) -> list[str]:
+    """Return what a module that went well remarks or warns of."""
+    warnings = (_warned(warning) for warning in result.get("warnings") or ())
+    return [str(one)[:LONGEST] for one in (*(result.get("remarks") or ()), *warnings)]
+
+
 def failure(result: Result) -> str:
     """Say why a module failed."""
     return str(result.get("msg") or "It gave no reason.")[:LONGEST]
+
+
+def _warned(warning: t.Any) -> t.Any:
+    # As ansible-core writes it since 2.19, for a control node to read.
+    event = warning.get("event") if isinstance(warning, dict) else None
+    return event.get("msg") if isinstance(event, dict) else warning
 
 
 def _changed(result: Result) -> str:
@@ -73,7 +85,7 @@ def _verified(result: Result) -> str:
 
 def _pruned(result: Result) -> str:
     each = [
-        f"{stack['stack']}: {len(stack['removed']) + len(stack['finished'])} removed, {len(stack['kept'])} stay"
+        f"{stack['stack']}: {len(stack['removed']) + len(stack['finished'])} go, {len(stack['kept'])} stay"
         + (f", nothing may be removed ({stack['blocked']})" if stack["overdue"] else "")
         for stack in result["stacks"]
     ]

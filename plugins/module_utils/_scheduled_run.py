@@ -59,7 +59,7 @@ from ._schedule_state import (
     save,
     stamp,
 )
-from ._schedule_words import LONGEST, failure, summary
+from ._schedule_words import LONGEST, failure, remarks, summary
 from ._version import VERSION
 
 if t.TYPE_CHECKING:
@@ -78,6 +78,10 @@ NOTED = datetime.timedelta(minutes=2)
 # Finds the stacks of a job.
 FINDS = "stack_info"
 FIND_TIMEOUT = 600.0
+# Modules that only look, and need nobody's lock.
+LOOK = (FINDS, "backup_verify")
+# Of all jobs; no job has that name.
+ALL_JOBS = ""
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 Result = dict[str, t.Any]
@@ -92,6 +96,10 @@ class Modules(t.Protocol):
 
 def as_process(module: str, arguments: Mapping[str, t.Any], timeout: float) -> Result:
     """Run a module as a process of its own; SignalError passes on to it, and it has time to bring everything back."""
+    # What a module was called with would fill pages of the journal every night.
+    options = {"_ansible_no_log": True, "_ansible_module_name": f"crm.continuity.{module}", **arguments}
+    given = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
+    late = ""
     process = subprocess.Popen(
         [sys.executable, "-I", sys.argv[0], "module", module],
         stdin=subprocess.PIPE,
@@ -100,10 +108,6 @@ def as_process(module: str, arguments: Mapping[str, t.Any], timeout: float) -> R
         # A terminal interrupts this program only, which tells the module.
         start_new_session=True,
     )
-    # What a module was called with would fill pages of the journal every night.
-    options = {"_ansible_no_log": True, "_ansible_module_name": f"crm.continuity.{module}", **arguments}
-    given = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode()
-    late = ""
     try:
         stdout, stderr = process.communicate(given, timeout)
     except subprocess.TimeoutExpired:
@@ -143,7 +147,14 @@ def _result(stdout: bytes) -> Result | None:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    encoding = sys.stdout.encoding
+    try:
+        # The locale of a host may lack a letter.
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        # Whoever kept the log has gone. That is no reason to leave a backup out.
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _now() -> datetime.datetime:
@@ -188,9 +199,13 @@ class Runner:
                         continue
                     self._settle(job)
                     # Every host waits in its own way, and in the same way every time.
-                    until = self.now() - datetime.timedelta(seconds=_wait(job))
-                    if due(job, self._load(name), until).moment is not None:
+                    wait = datetime.timedelta(seconds=_wait(job))
+                    wanted = due(job, self._load(name), self.now(), begun=self._begun(name), wait=wait)
+                    if wanted.moment is not None:
                         code = self._run(job) or code
+                except SignalError:
+                    # Nothing else is to begin.
+                    raise
                 except ContinuityError as exc:
                     self.say(f"{name}: {exc}")
                     code = 1
@@ -198,20 +213,23 @@ class Runner:
 
     def failed(self, name: str) -> int:
         """Note what the service manager saw, unless the run could do so itself; return the exit code."""
-        job = read_job(self.host.jobs, name)
+        with self._locked(name) as free:
+            # Whoever has started it again meanwhile notes what became of the run before.
+            if free:
+                self._note_failure(read_job(self.host.jobs, name))
+        return 0
+
+    def _note_failure(self, job: Job) -> None:
         words = self.told()
         if not self._settle(job, words):
-            state = self._load(name)
+            state = self._load(job.name)
             now = self.now()
             last = state.last
-            if last is not None and last.result == RUNNING:
-                # Somebody has started it again meanwhile.
-                return 0
             if last is None or last.ended is None or now - instant(last.ended) > NOTED or last.result == OK:
                 entry = Run(stamp(now), _this_process(), stamp(now), result=FAILED)
-                self._save(state.followed_by(replace(entry, message=f"It could not begin: {words}.")))
+                message = f"It could not begin: {words}. See journalctl -u {job.unit} on the host."
+                self._save(state.followed_by(replace(entry, message=message)))
             self._tell(job)
-        return 0
 
     def trial(self, name: str) -> Result:
         """Run a job in check mode and return how its steps went; nothing is noted."""
@@ -224,7 +242,7 @@ class Runner:
         self._settle(job)
         state = self._load(job.name)
         begun = self.now()
-        wanted = due(job, state, begun)
+        wanted = due(job, state, begun, begun=self._begun(job.name))
         entry = Run(
             began=stamp(begun),
             owner=_this_process(),
@@ -233,6 +251,8 @@ class Runner:
             missed=wanted.missed,
         )
         known = replace(state, version=VERSION)
+        with contextlib.suppress(OSError), open(self._lock(job.name), "w", encoding="ascii") as file:
+            file.write(entry.began)
         self._save(known.followed_by(entry))
         self._tell(job)
         if entry.missed:
@@ -243,17 +263,20 @@ class Runner:
             entry = replace(entry, steps=(*entry.steps, step))
             self._save(known.followed_by(entry))
 
+        interrupted = None
         try:
             problems = self._perform(job, note)
             result = FAILED if problems else OK
         except SignalError as exc:
-            problems, result = [str(exc)], KILLED
+            interrupted, problems, result = exc, [str(exc)], KILLED
         entry = replace(entry, ended=stamp(self.now()), result=result, message=" ".join(problems)[:LONGEST] or None)
         self._save(known.followed_by(entry))
         self._tell(job)
         seconds = (self.now() - begun).total_seconds()
         again = parse(job.calendar).after(self.now())
         self.say(f"{job.name}: {result} after {seconds:.0f} s, next {stamp(again) if again else 'never'}")
+        if interrupted is not None:
+            raise interrupted
         return 0 if result == OK else 1
 
     def _perform(self, job: Job, note: Callable[[Step], None], *, trial: bool = False) -> list[str]:
@@ -279,26 +302,38 @@ class Runner:
     def _stacks(
         self, job: Job, note: Callable[[Step], None], *, trial: bool
     ) -> tuple[list[dict[str, t.Any]], list[str]]:
-        result, step = self._timed(FINDS, {**job.find, **job.profiles}, None, FIND_TIMEOUT, trial=trial)
-        if step.ok and not result["stacks"]:
-            step = replace(
-                step,
-                ok=False,
-                message="No stack of a known CRM was found on this host. Start it, or name it in crm_stacks.",
-            )
-        if not step.ok:
-            self._note(step, note)
-            return [], [f"{FINDS}: {step.message}"]
+        wanted = job.find.get("stacks") or []
+        answers = [self._found(job, {}, None, trial=trial)]
+        if len(wanted) > 1 and not answers[0][1].ok:
+            # One that is not there must not keep the others from being backed up.
+            alone = [self._found(job, {"stacks": [stack]}, stack["name"], trial=trial) for stack in wanted]
+            answers = alone if any(step.ok for _stacks, step in alone) else answers
+        problems: list[str] = []
+        for _stacks, step in answers:
+            if not step.ok:
+                self._note(step, note)
+                problems.append(f"{f'{step.stack}: ' if step.stack else ''}{FINDS}: {step.message}")
         # Naming a profile also turns on recognition by the names of services: only what the user named is passed on.
-        named = {stack["name"]: stack.get("profiles") or [] for stack in job.find.get("stacks") or ()}
+        named = {stack["name"]: stack.get("profiles") or [] for stack in wanted}
         return [
             {
                 "stack": stack["name"],
                 "stack_profiles": named.get(stack["name"], []),
                 "project_dir": stack.get("project_dir"),
             }
-            for stack in result["stacks"]
-        ], []
+            for stacks, _step in answers
+            for stack in stacks
+        ], problems
+
+    def _found(
+        self, job: Job, own: Mapping[str, t.Any], stack: str | None, *, trial: bool
+    ) -> tuple[list[dict[str, t.Any]], Step]:
+        result, step = self._timed(FINDS, {**job.find, **job.profiles, **own}, stack, FIND_TIMEOUT, trial=trial)
+        stacks = result["stacks"] if step.ok else []
+        if step.ok and not stacks:
+            words = "No stack of a known CRM was found on this host. Start it, or name it in crm_stacks."
+            step = replace(step, ok=False, message=words)
+        return stacks, step
 
     def _call(
         self,
@@ -314,12 +349,16 @@ class Runner:
         stack = own.get("stack")
         given = {**call.arguments, **(job.profiles if call.recognises else {}), **own}
         given |= (call.trial or {}) if trial else {}
-        result, step = self._timed(call.module, given, stack, call.timeout, trial=trial)
+        with contextlib.nullcontext() if trial or call.module in LOOK else self._turn():
+            result, step = self._timed(call.module, given, stack, call.timeout, trial=trial)
         unwanted = [name for name in call.empty if result.get(name)]
         if step.ok and unwanted and not trial:
             step = replace(step, ok=False)
         self._note(step, note)
         where = f"{stack}: " if stack else ""
+        if step.ok:
+            for remark in remarks(result):
+                self.say(f"{where}{call.module}: ! {remark}")
         return [f"{where}{call.module}: {step.message}"] if call.must and not step.ok else []
 
     def _timed(
@@ -363,20 +402,36 @@ class Runner:
             self.say(f"{state.job}: its state cannot be written to {self.host.state}: {exc.strerror}")
 
     def _tell(self, job: Job) -> None:
-        try:
-            timers = [(read_job(self.host.jobs, name), load(self.host.state, name)) for name in names(self.host.jobs)]
-            metrics.write(job.metrics_directory, timers, self.now())
-        except (ContinuityError, OSError) as exc:
-            self.say(f"{job.name}: the metrics could not be written: {exc}")
+        for remark in metrics.refresh(job.metrics_directory, self.host.jobs, self.host.state, self.now()):
+            self.say(f"{job.name}: {remark}")
+
+    def _begun(self, name: str) -> datetime.datetime | None:
+        """Return when a run began last since the host was started, also where its state could not be written."""
+        with contextlib.suppress(OSError, ValueError), open(self._lock(name), encoding="ascii") as file:
+            return instant(file.read())
+        return None
+
+    def _lock(self, name: str) -> str:
+        return os.path.join(self.locks, f"schedule-{name}.lock")
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[bool]:
+    def _turn(self) -> Iterator[None]:
+        """Let jobs work on stacks one at a time: a backup must not fail because old ones are being removed."""
+        with self._locked(ALL_JOBS) as free:
+            if free:
+                yield
+                return
+        self.say("waits for another job of this host")
+        with self._locked(ALL_JOBS, wait=True):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, name: str, *, wait: bool = False) -> Iterator[bool]:
         os.makedirs(self.locks, mode=0o700, exist_ok=True)
-        path = os.path.join(self.locks, f"schedule-{name}.lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._lock(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
             else:
@@ -389,7 +444,9 @@ def main() -> int:
     """Do what the arguments say and return the exit code."""
     command, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     if command == "module" and len(arguments) == 1:
-        _be_module(arguments[0])
+        # Held by itself, for it outlives its caller when that is killed.
+        with _in_use(sys.argv[0]):
+            _be_module(arguments[0])
     runner = Runner()
     commands: dict[str, Callable[..., int]] = {
         "run": runner.run,

@@ -44,6 +44,7 @@ options:
         description:
           - When it runs, as C(man systemd.time) describes it, such as V(*-*-* 02:00:00).
           - In the time of the host, unless the name of a time zone follows.
+          - One that was changed counts from its next time on.
         type: str
         required: true
       delay:
@@ -121,7 +122,9 @@ options:
     choices: [auto, systemd, cron]
     default: auto
   memory_max:
-    description: How much memory a job and all it starts may use, see C(man systemd.resource-control). Not with cron.
+    description:
+      - How much memory a job and all it starts may use, such as V(512M), V(25%) or V(infinity). Not with cron.
+      - See C(man systemd.resource-control).
     type: str
     default: 2G
   metrics_directory:
@@ -229,7 +232,7 @@ from ..module_utils._module import reported_by
 from ..module_utils._schedule_calendar import UTC, parse
 from ..module_utils._schedule_install import AUTO, Places, Plan, Request, apply, manager, plan, trial
 from ..module_utils._schedule_job import CRON, SYSTEMD, described
-from ..module_utils._schedule_state import stamp
+from ..module_utils._schedule_state import cron_lives, stamp
 
 PYTHON = "/usr/bin/python3"
 
@@ -297,7 +300,9 @@ def main() -> None:
             # The profiles are in it: too long to come along unasked.
             result["diff"] = wanted.diff
         if not module.check_mode and not lacks:
-            _act(wanted, places)
+            _act(module, wanted, places)
+            if found == CRON and not cron_lives():
+                module.warn("cron does not run on this host. Until it does, nothing starts the jobs.")
             if params["trial"]:
                 result["trial"] = [trial(job.name, request, places) for job in request.jobs]
     refused = [f"{one['job']}: {one['message']}" for one in result["trial"] if not one["ok"]]
@@ -335,9 +340,9 @@ def _with_profiles(job: dict[str, t.Any]) -> dict[str, t.Any]:
     return {**{name: value for name, value in job.items() if name not in names}, "profiles": given}
 
 
-def _act(wanted: Plan, places: Places) -> None:
-    if wanted.changed:
-        apply(wanted, places)
+def _act(module: AnsibleModule, wanted: Plan, places: Places) -> None:
+    for remark in apply(wanted, places) if wanted.changed else ():
+        module.warn(remark)
 
 
 def _told(name: str, calendar: str) -> dict[str, str | None]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+
+from ansible_collections.crm.continuity.plugins.modules import backup_prune
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "crm.continuity."
@@ -169,6 +172,26 @@ def test_what_a_role_fails_for_a_timer_fails_for():
     found = calls({"prune_fail_when_blocked": False, "backup_fail_when_anomalous": True})
     assert found["backup_prune"]["arguments"]["fail_when_blocked"] is False
     assert found["stack_backup"]["empty"] == ["anomalies"]
+
+
+def test_what_is_tried_by_day_is_not_refused_for_the_hour_nor_for_a_young_backup():
+    call = calls({"crm_window": "22:00-06:00", "backup_only_stale": 20})["stack_backup"]
+
+    tried = {**call["arguments"], **call["trial"]}
+
+    assert (call["arguments"]["force"], call["arguments"]["younger_than"]) == (False, 20)
+    assert (tried["force"], tried["younger_than"]) == (True, 0)
+
+
+def test_rules_of_retention_are_tried_on_a_host_that_has_no_backup_yet(tmp_path):
+    inventory = {"crm_backup_root": str(tmp_path / "none"), "prune_stack": "crm"}
+    call = calls(inventory)["backup_prune"]
+
+    given = {**call["arguments"], **call["trial"], "_ansible_check_mode": True}
+    with patch_module_args(given), pytest.raises(SystemExit) as ended:
+        backup_prune.main()
+
+    assert ended.value.code == 0
 
 
 def test_the_times_of_the_guide_are_the_defaults():

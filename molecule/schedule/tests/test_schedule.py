@@ -34,6 +34,7 @@ def test_check_mode_says_what_would_be_installed_and_installs_nothing(evidence):
 
 def test_the_host_has_tried_what_it_will_run(evidence):
     assert "backup: tried stack_backup for crm: would go to /srv/scheduled/crm/" in evidence.said("first")
+    assert "verify: tried backup_prune: no stack has backups" in evidence.said("first")
 
 
 def test_the_second_run_changes_nothing(evidence):

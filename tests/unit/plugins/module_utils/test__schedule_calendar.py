@@ -81,6 +81,8 @@ def test_an_hour_that_is_left_out_has_no_time_and_one_that_comes_twice_has_one()
         ("*-*-* 02:00 Mars/Phobos", "'Mars/Phobos' is neither"),
         ("Fri..Mon 02:00", "ends before it begins"),
         ("*-*-* 1/0:00", "'1/0' is no hour"),
+        # systemd refuses it, too.
+        ("*:*/15", "'*/15' is no minute: a step begins with a number, as in 0/15"),
     ],
 )
 def test_what_is_not_understood_is_refused_with_the_reason(text, reason):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import configparser
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import _schedule_install
-from ansible_collections.crm.continuity.plugins.module_utils._errors import StoreError
+from ansible_collections.crm.continuity.plugins.module_utils._errors import ProcessError, StoreError
 from ansible_collections.crm.continuity.plugins.module_utils._journal import boot_id, started
 from ansible_collections.crm.continuity.plugins.module_utils._schedule_install import (
     Places,
     Request,
+    Systemd,
     apply,
     manager,
     plan,
@@ -185,6 +187,47 @@ def test_another_calendar_changes_the_job_and_its_timer_only(request_, places):
     assert "OnCalendar=*-*-* 04:00:00" in wanted.diff["after"]
 
 
+def test_a_time_that_has_passed_today_already_is_not_made_up_for_when_it_is_new(request_, places):
+    install(request_, places)
+    stamps = [places.at(f"/var/lib/systemd/timers/stamp-crm-continuity-{name}.timer") for name in ("backup", "verify")]
+    os.makedirs(os.path.dirname(stamps[0]))
+    for path in stamps:
+        with open(path, "w"):
+            pass
+        os.utime(path, (1000, 1000))
+
+    changed = replace(request_, jobs=(job(calendar="*-*-* 04:00:00"), replace(request_.jobs[1], delay=60)))
+    apply(plan(changed, places), places)
+
+    # systemd takes it for the last start. Another delay is no other time.
+    assert [os.stat(path).st_mtime == 1000 for path in stamps] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"), [({"find": {"details": True}}, True), ({"calendar": "*-*-* 04:00:00"}, False)]
+)
+def test_a_job_that_keeps_its_time_has_missed_what_it_had_missed_before(request_, places, change, kept):
+    install(request_, places)
+    path = os.path.join(places.jobs, "backup.json")
+    os.utime(path, (1000, 1000))
+
+    apply(plan(replace(request_, jobs=(job(**change), request_.jobs[1])), places), places)
+
+    assert (read(places.jobs, "backup").since.timestamp() == 1000) is kept
+
+
+def test_prometheus_learns_of_a_new_time_before_the_next_run(request_, places, tmp_path):
+    metrics = tmp_path / "crm_backup_schedule.prom"
+
+    def announced(calendar):
+        wanted = job(calendar=f"{calendar} UTC", metrics_directory=str(tmp_path))
+        assert apply(plan(replace(request_, jobs=(wanted,)), places), places) == []
+        return re.search(r'next_timestamp_seconds\{timer="backup"\} (\d+)', metrics.read_text())[1]
+
+    # Else the time of the old calendar passes, and the timer looks dead.
+    assert announced("*-01-01") != announced("*-07-01")
+
+
 def test_a_timer_that_somebody_has_stopped_is_started(request_, places):
     install(request_, places)
     places.services.started.clear()
@@ -275,6 +318,18 @@ def test_an_older_program_goes_unless_a_run_uses_it(request_, places):
     assert plan(request_, places).archives == (used,)
 
 
+def test_an_older_program_stays_that_a_run_has_begun_to_use_since_the_plan(request_, places):
+    install(request_, places)
+    old = os.path.join(places.program, "crm-continuity-old.pyz")
+    with open(old, "w") as archive:
+        wanted = plan(request_, places)
+        fcntl.flock(archive, fcntl.LOCK_SH)
+        apply(wanted, places)
+
+    assert wanted.spare == (old,)
+    assert os.path.exists(old)
+
+
 @pytest.mark.parametrize(
     ("booted", "programs", "wanted", "expected"),
     [
@@ -290,6 +345,15 @@ def test_systemd_is_taken_where_it_runs_and_cron_elsewhere(places, monkeypatch, 
     monkeypatch.setattr(_schedule_install, "_installed", lambda name: name in programs)
 
     assert manager(places, wanted) == expected
+
+
+def test_a_cron_that_reads_no_tables_of_others_is_none(places, monkeypatch):
+    os.rmdir(places.at("/run/systemd/system"))
+    os.rmdir(places.at("/etc/cron.d"))
+    monkeypatch.setattr(_schedule_install, "_installed", lambda _name: True)
+
+    with pytest.raises(StoreError, match=r"reads no /etc/cron\.d"):
+        manager(places)
 
 
 @pytest.mark.parametrize(
@@ -347,8 +411,51 @@ def test_what_cannot_be_tried_says_why(request_, places):
     assert "crm-continuity.pyz" in done["message"]
 
 
-def units(**more):
-    ways = Ways(python="/usr/bin/python3", program="/usr/lib/crm.continuity/crm-continuity.pyz", memory_max="2G")
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """Put a systemctl first on the path that notes what it is told, and fails for what stands in a file."""
+    program = tmp_path / "systemctl"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'echo "$@" >>{tmp_path}/told\n'
+        f'if grep -qsx "$2" {tmp_path}/refused; then echo "No, says $2." >&2; exit 1; fi\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_systemd_is_told_to_start_a_timer_now_and_after_every_boot_and_to_stop_it_for_good(asked):
+    Systemd().reload()
+    Systemd().start("crm-continuity-backup.timer")
+    Systemd().stop("crm-continuity-backup.timer")
+
+    assert (asked / "told").read_text().splitlines() == [
+        "--quiet daemon-reload",
+        "--quiet enable crm-continuity-backup.timer",
+        "--quiet restart crm-continuity-backup.timer",
+        "--quiet disable --now crm-continuity-backup.timer",
+        "--quiet reset-failed crm-continuity-backup.service",
+    ]
+
+
+@pytest.mark.parametrize(("refused", "runs"), [("", True), ("is-active\n", False), ("is-enabled\n", False)])
+def test_a_timer_runs_that_is_active_and_will_be_after_the_next_boot(asked, refused, runs):
+    (asked / "refused").write_text(refused)
+
+    assert Systemd().runs("crm-continuity-backup.timer") is runs
+
+
+@pytest.mark.parametrize("what", ["enable", "restart"])
+def test_a_timer_that_systemd_does_not_start_is_a_failure_in_its_words(asked, what):
+    (asked / "refused").write_text(f"{what}\n")
+
+    with pytest.raises(ProcessError, match=f"No, says {what}"):
+        Systemd().start("crm-continuity-backup.timer")
+
+
+def units(limit="2G", **more):
+    ways = Ways(python="/usr/bin/python3", program="/usr/lib/crm.continuity/crm-continuity.pyz", memory_max=limit)
     return {os.path.basename(path): text for path, text in files("systemd", [job(delay=900, **more)], ways).items()}
 
 
@@ -365,6 +472,16 @@ def test_a_watchdog_outlives_the_service():
     # With any other, systemd would kill what is to thaw.
     assert service["KillMode"] == "process"
     assert service["OOMPolicy"] == "continue"
+
+
+def test_the_service_runs_the_job_and_is_nice_to_the_applications():
+    service = parsed(units("512M")["crm-continuity-backup.service"])["Service"]
+
+    assert service["ExecStart"] == "/usr/bin/python3 -I /usr/lib/crm.continuity/crm-continuity.pyz run backup"
+    limits = {"MemoryMax": "512M", "Nice": "10", "CPUWeight": "50", "IOWeight": "50", "UMask": "0077"}
+    assert {name: service[name] for name in limits} == limits
+    # Its modules may take as long as backup_timeout and the like allow.
+    assert service["TimeoutStartSec"] == "infinity"
 
 
 def test_the_service_sees_the_file_systems_of_the_host():
@@ -390,9 +507,24 @@ def test_the_timer_catches_up_and_waits_a_little():
     assert timer["OnCalendar"] == "*-*-* 02:00:00 UTC"
 
 
+@pytest.mark.parametrize("limit", ["lots", "2GB", "2g", "0", "150%", "2 G", "2G\nUser=nobody", ""])
+def test_a_limit_that_systemd_would_ignore_is_refused(limit):
+    ways = Ways(python="/usr/bin/python3", program="/x.pyz", memory_max=limit)
+
+    with pytest.raises(StoreError, match="is no amount of memory"):
+        files("systemd", [job()], ways)
+
+
+def test_a_calendar_of_several_lines_is_one():
+    timer = parsed(units(calendar="Sun\n  02:00\n")["crm-continuity-backup.timer"])["Timer"]
+
+    assert timer["OnCalendar"] == "Sun 02:00"
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_systemd_understands_the_units(tmp_path):
-    for name, text in units().items():
+@pytest.mark.parametrize("limit", ["2G", "1.5G", "512M", "1073741824", "25%", "100%", "infinity"])
+def test_systemd_understands_the_units(tmp_path, limit):
+    for name, text in units(limit).items():
         (tmp_path / name).write_text(text.replace("/usr/bin/python3", sys.executable))
     # Other units are of no interest here, and may not be installed.
     (tmp_path / "docker.service").write_text("[Service]\nExecStart=/bin/true\n")

@@ -57,6 +57,13 @@ def test_a_timer_that_never_ran_has_only_its_next_time():
     }
 
 
+def test_a_timer_that_waits_is_not_dead_meanwhile():
+    found = samples((job(delay=7200), State("backup", "")))
+
+    expected = at("2026-11-23T04:00:00").timestamp()
+    assert found['crm_backup_schedule_next_timestamp_seconds{timer="backup"}'] == expected
+
+
 def test_every_metric_has_one_explanation_and_one_type_before_its_samples():
     state = State("backup", "0.1.0", (OK,))
     lines = render([(job(), state), (job("verify"), State("verify", ""))], NOW).splitlines()

@@ -95,6 +95,13 @@ def test_a_time_without_a_run_is_missed_once_it_is_late(host, now, missed):
     assert codes(found) == ([("schedule_missed", "critical")] if missed else [])
 
 
+def test_what_a_clock_that_was_ahead_has_noted_hides_no_time_that_is_missed(host):
+    host.install(job())
+    host.remember(OK, replace(OK, began="2030-01-01T02:00:00+00:00", ended="2030-01-01T02:01:00+00:00"))
+
+    assert told(host, "2026-11-25T08:00:00")["timers"][0]["missed"] == 3
+
+
 def test_a_random_delay_is_no_delay_that_counts(host):
     host.install(job(delay=3600))
     host.remember(OK)

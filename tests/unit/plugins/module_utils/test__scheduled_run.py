@@ -13,12 +13,12 @@ import time
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils import _scheduled_run
 from ansible_collections.crm.continuity.plugins.module_utils._errors import SignalError, StoreError
-from ansible_collections.crm.continuity.plugins.module_utils._journal import boot_id, started
 from ansible_collections.crm.continuity.plugins.module_utils._schedule_job import CRON, Call
-from ansible_collections.crm.continuity.plugins.module_utils._schedule_state import RUNNING, Owner
+from ansible_collections.crm.continuity.plugins.module_utils._schedule_state import RUNNING
 from ansible_collections.crm.continuity.plugins.module_utils._scheduled_run import BUSY, _wait, as_process
-from ansible_collections.crm.continuity.tests.unit.schedule_fakes import TAKEN, FakeHost, at, job, run
+from ansible_collections.crm.continuity.tests.unit.schedule_fakes import TAKEN, VERIFIED, FakeHost, at, job, run
 
 
 @pytest.fixture
@@ -132,6 +132,54 @@ def test_a_host_without_stacks_fails(host, found, words):
     assert [module for module, _given in host.calls] == ["stack_info"]
 
 
+def test_a_stack_that_is_not_there_does_not_stop_the_next_and_fails_the_run(host):
+    def look(given):
+        if any(stack["name"] == "crm" for stack in given["stacks"]):
+            return {"failed": True, "msg": "There is no stack crm on this host."}
+        return {"stacks": [{"name": "ticketz"}]}
+
+    host.install(job(find={"stacks": [{"name": "crm"}, {"name": "ticketz"}]}))
+    host.results["stack_info"] = look
+
+    assert host.runner.run("backup") == 1
+
+    last = host.state().last
+    assert last.message == "crm: stack_info: There is no stack crm on this host."
+    assert [(step.module, step.stack, step.ok) for step in last.steps] == [
+        ("stack_info", "crm", False),
+        ("stack_backup", "ticketz", True),
+    ]
+
+
+def test_what_keeps_all_stacks_from_being_found_is_told_once(host):
+    host.install(job(find={"stacks": [{"name": "crm"}, {"name": "ticketz"}]}))
+    host.results["stack_info"] = {"failed": True, "msg": "The Docker daemon does not answer."}
+
+    assert host.runner.run("backup") == 1
+    assert host.state().last.message == "stack_info: The Docker daemon does not answer."
+
+
+@pytest.mark.parametrize(
+    ("module", "waits"), [("stack_backup", True), ("backup_prune", True), ("backup_verify", False)]
+)
+def test_what_works_on_stacks_waits_for_another_job_that_does(host, module, waits):
+    host.install(job(calls=(Call(module, {}),)), since="2026-11-21T12:00:00")
+    os.makedirs(host.runner.locks)
+    begun = threading.Event()
+    host.runner.say = lambda line: (host.lines.append(line), begun.set())
+    runner = threading.Thread(target=host.runner.run, args=("backup",))
+
+    with open(os.path.join(host.runner.locks, "schedule-.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runner.start()
+        assert begun.wait(10)
+        meanwhile = list(host.calls)
+    runner.join()
+
+    assert (meanwhile == [], "waits for another job of this host" in host.lines) == (waits, waits)
+    assert [called for called, _given in host.calls] == [module]
+
+
 def test_times_that_had_no_run_are_counted_when_the_host_is_on_again(host):
     host.install(job())
     host.remember(run("2026-11-18T02:00:01", "2026-11-18T02:00:09", result="ok"))
@@ -180,7 +228,11 @@ def test_a_run_that_could_not_begin_is_noted_too(host):
     host.runner.failed("backup")
 
     last = host.state().last
-    assert (last.result, last.message) == ("failed", "It could not begin: the service manager says: signal, KILL.")
+    assert (last.result, last.message) == (
+        "failed",
+        "It could not begin: the service manager says: signal, KILL. "
+        "See journalctl -u crm-continuity-backup on the host.",
+    )
 
 
 def test_a_failure_that_the_run_has_noted_itself_is_not_noted_again(host):
@@ -194,12 +246,15 @@ def test_a_failure_that_the_run_has_noted_itself_is_not_noted_again(host):
 
 def test_a_run_that_somebody_has_started_again_meanwhile_is_left_alone(host):
     host.install(job())
-    owner = Owner(os.getpid(), started(os.getpid()), boot_id())
-    host.remember(run("2026-11-22T02:00:01", result=RUNNING, owner=owner))
+    host.remember(run("2026-11-22T02:00:01", result=RUNNING))
+    os.makedirs(host.runner.locks)
+    with open(os.path.join(host.runner.locks, "schedule-backup.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
-    host.runner.failed("backup")
+        assert host.runner.failed("backup") == 0
 
-    assert [entry.verdict for entry in host.state().runs] == [RUNNING]
+    # It notes what became of the run before, and nobody writes into the books meanwhile.
+    assert [entry.result for entry in host.state().runs] == [RUNNING]
 
 
 def test_a_signal_ends_the_run_and_is_noted(host):
@@ -209,8 +264,23 @@ def test_a_signal_ends_the_run_and_is_noted(host):
     host.install(job())
     host.results["stack_backup"] = interrupted
 
-    assert host.runner.run("backup") == 1
+    with pytest.raises(SignalError):
+        host.runner.run("backup")
     assert (host.state().last.result, host.state().last.message) == ("killed", "Interrupted by SIGTERM.")
+
+
+def test_after_a_signal_cron_begins_nothing_else(host):
+    def interrupted(_given):
+        raise SignalError("Interrupted by SIGTERM.")
+
+    host.install(job(manager=CRON))
+    host.install(job("verify", calls=(Call("backup_verify", {}),), manager=CRON))
+    host.results["stack_backup"] = interrupted
+
+    with pytest.raises(SignalError):
+        host.runner.tick()
+
+    assert [module for module, _given in host.calls] == ["stack_info", "stack_backup"]
 
 
 def test_two_runs_of_a_job_do_not_overlap(host):
@@ -259,6 +329,66 @@ def test_cron_does_not_run_it_twice(host):
     host.runner.tick()
 
     assert len(host.state().runs) == 1
+
+
+def test_cron_does_not_run_it_again_and_again_where_the_state_cannot_be_written(host):
+    host.install(job(manager=CRON))
+    (host.directory / "state").write_text("in the way")
+
+    for _time in range(3):
+        assert host.runner.tick() == 0
+
+    assert [module for module, _given in host.calls].count("stack_info") == 1
+
+
+@pytest.mark.parametrize("since", ["2026-11-18T12:00:00", "2030-01-01T00:00:00"])
+def test_cron_goes_on_once_a_clock_that_was_ahead_is_right_again(host, since):
+    host.install(job(manager=CRON), since=since)
+    host.remember(run("2030-01-01T02:00:01", "2030-01-01T02:01:00", result="ok"))
+
+    host.runner.tick()
+    host.runner.tick()
+
+    assert [entry.began for entry in host.state().runs[1:]] == ["2026-11-22T02:00:03+00:00"]
+
+
+def test_a_run_within_its_own_delay_is_not_done_again(host, monkeypatch):
+    monkeypatch.setattr(_scheduled_run, "_wait", lambda _job: 600)
+    host.install(job(manager=CRON))
+    host.remember(
+        run("2026-11-21T02:10:01", "2026-11-21T02:11:00", result="ok"),
+        run("2026-11-22T02:05:00", "2026-11-22T02:06:00", result="ok"),
+    )
+    host.clock = at("2026-11-22T02:12:00")
+
+    assert (host.runner.tick(), host.calls) == (0, [])
+
+
+def test_a_timer_that_is_damaged_hides_the_metrics_of_no_other(host):
+    host.install(job(metrics_directory=str(host.directory)))
+    host.install(job("verify", calls=(Call("backup_verify", {}),)))
+    host.remember(name="verify")
+    (host.directory / "state" / "verify.json").write_text("{")
+    (host.directory / "jobs" / "another.json").write_text("{}")
+
+    host.runner.run("backup")
+
+    written = (host.directory / "crm_backup_schedule.prom").read_text()
+    assert 'last_run_success{timer="backup"} 1' in written
+    assert any(line.startswith("backup: There are no metrics of the timer verify: ") for line in host.lines)
+
+
+def test_what_a_module_remarks_and_warns_of_is_in_the_journal(host):
+    host.install(job("verify", calls=(Call("backup_verify", {}),)))
+    warning = {"event": {"msg": "The audit log does not know of this."}, "__ansible_type": "WarningSummary"}
+    host.results["backup_verify"] = {**VERIFIED, "remarks": ["It is not signed."], "warnings": [warning]}
+
+    host.runner.run("verify")
+
+    assert host.lines[-3:-1] == [
+        "backup_verify: ! It is not signed.",
+        "backup_verify: ! The audit log does not know of this.",
+    ]
 
 
 def test_cron_leaves_the_jobs_of_systemd_alone(host):

@@ -8,8 +8,10 @@ import json
 import os
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.crm.continuity.plugins.module_utils import _schedule_install
 from ansible_collections.crm.continuity.plugins.module_utils._schedule_install import Places
 from ansible_collections.crm.continuity.plugins.modules import backup_schedule
 from ansible_collections.crm.continuity.plugins.plugin_utils._bundle import build
@@ -103,6 +105,20 @@ def test_what_is_taken_away_is_gone(run, tmp_path):
     assert (gone["changed"], gone["manager"], gone["jobs"]) == (True, None, [])
     assert not os.path.exists(tmp_path / "jobs")
     assert run(state="absent", jobs=[])["changed"] is False
+
+
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_cron_that_does_not_run_is_told(run, tmp_path, monkeypatch, lives):
+    os.makedirs(tmp_path / "etc/cron.d")
+    monkeypatch.setattr(backup_schedule, "cron_lives", lambda: lives)
+    monkeypatch.setattr(_schedule_install, "_installed", lambda _name: True)
+
+    warned = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _self, words: warned.append(words))
+
+    run(manager="cron")
+
+    assert ["cron does not run on this host" in words for words in warned] == ([] if lives else [True])
 
 
 def test_what_would_fail_at_night_fails_at_once(run, monkeypatch):

@@ -115,13 +115,14 @@ def test_under_another_name_it_runs_under_its_own(archive, tmp_path):
     assert run(str(link)).stderr.startswith("usage: program.pyz")
 
 
-def test_while_it_runs_it_is_held(archive):
+@pytest.mark.parametrize("command", ["try", "module"])
+def test_while_it_runs_it_is_held(archive, command):
     code = (
         "import runpy, sys, fcntl\n"
-        f"sys.argv = [{archive!r}, 'try', 'x']\n"
+        f"sys.argv = [{archive!r}, {command!r}, 'x']\n"
         f"sys.path.insert(0, {archive!r})\n"
         "from ansible_collections.crm.continuity.plugins.module_utils import _scheduled_run as program\n"
-        "def look(self, name):\n"
+        "def look(*_given):\n"
         f"    with open({archive!r}) as other:\n"
         "        try:\n"
         "            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
@@ -129,9 +130,36 @@ def test_while_it_runs_it_is_held(archive):
         "            return {'ok': True}\n"
         "    return {'ok': False}\n"
         "program.Runner.trial = look\n"
+        # A module ends the program itself.
+        "program._be_module = lambda _name: sys.exit(not look()['ok'])\n"
         "sys.exit(program.main())\n"
     )
 
     assert subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, check=False).returncode == 0
     with open(archive) as afterwards:
         fcntl.flock(afterwards, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("reader", ["stays", "leaves"])
+def test_a_log_that_is_gone_or_knows_no_such_letter_stops_nothing(archive, reader):
+    code = (
+        f"import sys; sys.path.insert(0, {archive!r})\n"
+        "from ansible_collections.crm.continuity.plugins.module_utils._scheduled_run import _print\n"
+        "for line in ('crm: espaço →', 'backup: ok'):\n"
+        "    _print(line)\n"
+        "print('came to its end', file=sys.stderr)\n"
+    )
+    reading, writing = os.pipe()
+    if reader == "leaves":
+        os.close(reading)
+    env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, env=env, check=False
+    )
+
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "came to its end\n")
+    if reader == "stays":
+        with open(reading, "rb") as said:
+            assert said.read() == b"crm: espa\\xe7o \\u2192\nbackup: ok\n"
