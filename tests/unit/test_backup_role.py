@@ -35,6 +35,19 @@ def left(results, check_mode=False):
     return Templar(DataLoader(), variables=variables).template(task["ansible.builtin.set_stats"]["data"])["crm_backup"]
 
 
+def names(**variables):
+    """Return the stacks that a host tries to back up."""
+    return Templar(DataLoader(), variables={**load("vars"), **variables}).template(load("vars")["__backup_names"])
+
+
+def test_a_stack_that_is_named_is_tried_whether_it_is_there_or_not():
+    (find,) = [task for task in load("tasks") if "crm.continuity.stack_info" in task]
+
+    assert find["when"] == "not backup_stacks"
+    assert names(backup_stacks=[{"name": "crm"}, {"name": "gone"}]) == ["crm", "gone"]
+    assert names(backup_stacks=[], __backup_found={"stacks": [{"name": "crm"}]}) == ["crm"]
+
+
 def test_nobody_waits_unless_asked_to():
     assert set(delays()) == {0}
 

@@ -45,7 +45,7 @@ REPORTED = {
     "two_at_once": r"Stack crm is busy: process \d+ since \S+ works on it \(\w+\)\. Wait for its end and run this",
 }
 # In these something else than the failed backup may be there.
-BACKED_UP = {"too_little_space", "database_stopped", "two_at_once"}
+BACKED_UP = {"too_little_space", "unknown_stack", "database_stopped", "two_at_once"}
 ID = re.compile(r"(crm|ticketz)/\d{8}T\d{6}Z(-\d+)?")
 
 
@@ -84,11 +84,12 @@ def test_a_failure_leaves_earlier_backups_alone(evidence):
     assert [name for name in left if name.endswith(".partial")] == []
 
 
-def test_the_failure_of_one_stack_does_not_stop_the_backup_of_another(evidence):
-    left = evidence.read("database_stopped-left")
+@pytest.mark.parametrize("cause", ["unknown_stack", "database_stopped"])
+def test_the_failure_of_one_stack_does_not_stop_the_backup_of_another(evidence, cause):
+    left = evidence.read(f"{cause}-left")
 
     assert [name.partition("/")[0] for name in left if ID.fullmatch(name)] == ["ticketz"]
-    assert re.search(r"ticketz: [\d.]+ MB", evidence.said("database_stopped"))
+    assert re.search(r"ticketz: [\d.]+ MB", evidence.said(cause))
 
 
 def test_of_two_runs_at_once_the_first_succeeds(evidence):
