@@ -22,7 +22,9 @@ TESTBED := tests/testbed/testbed
 SANITY ?=
 # Arguments of molecule. For one scenario whose servers stay: make molecule MOLECULE="test -s backup --destroy never";
 # to go on with them: make molecule MOLECULE="verify -s backup".
-MOLECULE ?= test --all
+MOLECULE ?= test --all $(addprefix --exclude ,$(NIGHTLY))
+# Scenarios that take minutes each, for servers of their own or because of all that is written meanwhile.
+NIGHTLY := fleet under_load
 
 # Each step says what it is for; the commands themselves only show with make V=1.
 V ?=
@@ -35,7 +37,7 @@ say = @printf '\n== %s\n' "$(1)"
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup link format lint style types shell yaml docs-lint units sanity check check-next browser testbed \
-	integration molecule consoles test demo bench faults docs dist clean
+	integration molecule nightly consoles test demo bench faults docs dist clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,12 +114,15 @@ molecule: testbed ## Run the role tests on real servers
 	$(Q)$(if $(filter test,$(MOLECULE)),rm -rf "$(MOLECULE_EPHEMERAL_DIRECTORY)")
 	$(Q)molecule $(MOLECULE)
 
+nightly: ## Run the role tests that take longest
+	$(Q)$(MAKE) --no-print-directory molecule MOLECULE="test $(addprefix --scenario-name ,$(NIGHTLY))"
+
 consoles: link ## Run the starter repository as AWX and Semaphore do
 	$(call say,consoles: AWX and Semaphore)
 	$(Q)tools/awx_collection
 	$(Q)pytest --quiet --numprocesses auto --dist loadfile tests/consoles
 
-test: check browser consoles integration molecule ## Run everything: check, browser, consoles, integration and molecule
+test: check browser consoles integration molecule ## Run check, browser, consoles, integration and molecule: all but nightly
 	$(call say,test passed)
 
 demo: testbed ## Back up, destroy, restore and validate a CRM server, and show the figures
