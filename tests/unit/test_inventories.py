@@ -32,8 +32,11 @@ ROLES = sorted(path.name for path in (ROOT / "roles").glob("*") if path.is_dir()
 
 @pytest.fixture(scope="module", autouse=True)
 def _plugins():
-    """Defaults look things up."""
+    """Defaults look things up. Afterwards, modules of the collection are imported as in all other tests."""
+    finders, hooks = sys.meta_path[:], sys.path_hooks[:]
     init_plugin_loader()
+    yield
+    sys.meta_path[:], sys.path_hooks[:] = finders, hooks
 
 
 @cache
