@@ -9,7 +9,6 @@ Standard library only. Private to this collection.
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import re
@@ -24,8 +23,12 @@ from ._job import FAILED, Jobs
 from ._progress import following
 from ._retention import ANOMALOUS, DAMAGED
 from ._stack_backup import Taken, summary
+from ._status import checked_files
+from ._status_words import instant
 
 if t.TYPE_CHECKING:
+    import datetime
+
     from ._catalogue import Entry
     from ._job import Job
     from ._manifest import Manifest
@@ -122,7 +125,8 @@ def check_window(window: str) -> None:
 def young(store: Store, stack: str, hours: float, moment: datetime.datetime) -> tuple[Entry, Manifest, float] | None:
     """Return the newest backup with its manifest and its age in hours, if it is younger than so many.
 
-    One that is known to be damaged is none; and nobody knows how old one is whose cut is yet to come by the clock.
+    One that is known to be damaged, or is incomplete, is none; and nobody knows how old one is whose cut is yet to come
+    by the clock.
     """
     try:
         catalogue = Catalogue(AuditLog(store.root))
@@ -130,11 +134,15 @@ def young(store: Store, stack: str, hours: float, moment: datetime.datetime) -> 
         # Nobody can say what is known of them. One more does no harm.
         return None
     for backup in reversed(store.backups(stack)):
-        entry = catalogue.entry(backup)
+        try:
+            entry = checked_files(catalogue.entry(backup))
+        except OSError:
+            # A bad block of the disk, or a file that is gone.
+            continue
         if entry.manifest is None or entry.standing.word == DAMAGED:
             continue
         try:
-            cut = datetime.datetime.fromisoformat(entry.manifest.cut_at)
+            cut = instant(entry.manifest.cut_at)
         except ValueError:
             continue
         age = (moment - cut).total_seconds() / 3600

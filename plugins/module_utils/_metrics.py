@@ -138,7 +138,11 @@ def update(
         up = Metric("crm_backup_engine_up", "Whether the container engine answered when asked last.", [({}, engine)])
         files[ENGINE] = render([up])
     for status in known.stacks if stack is None else [known.stack(stack)]:
-        files[file_name(status.stack)] = render(stack_metrics(status), {"stack": status.stack})
+        name = file_name(status.stack)
+        # The log knows of tries for ever. Where somebody has removed the file, the stack was given up, or never was.
+        if stack is None and not status.backups and not os.path.exists(_path(directory, name)):
+            continue
+        files[name] = render(stack_metrics(status), {"stack": status.stack})
     with alone_in(directory):
         for name, text in files.items():
             with partial_file(_path(directory, name)) as descriptor:

@@ -54,6 +54,9 @@ class Services(t.Protocol):
     def reload(self) -> None:
         """Read the units again."""
 
+    def pause(self, unit: str) -> None:
+        """Stop a unit until it is started anew."""
+
     def start(self, unit: str) -> None:
         """Start a unit anew, now and after every boot."""
 
@@ -69,6 +72,9 @@ class Systemd:
 
     def reload(self) -> None:
         self._told("daemon-reload")
+
+    def pause(self, unit: str) -> None:
+        self._told("stop", unit)
 
     def start(self, unit: str) -> None:
         self._told("enable", unit)
@@ -120,7 +126,7 @@ class Change:
 class Plan:
     """What differs. ``archive`` is the path that has to be brought, ``spare`` are older ones that no run uses.
 
-    ``renewed`` are where systemd notes its last start of timers that get another time.
+    ``renewed`` are timers that get another time.
     """
 
     request: Request
@@ -216,7 +222,7 @@ def plan(request: Request, places: Places) -> Plan:
     missing = archive if archive and _content(archive) != request.digest else None
     spare = [path for path in _archives(places) if path != archive and not _used(path)]
     renewed = [
-        _stamp(places, change.path)
+        os.path.basename(change.path)
         for change in found
         if change.path in touched
         and change.before is not None
@@ -256,12 +262,14 @@ def apply(wanted: Plan, places: Places) -> list[str]:
                 write_all(descriptor, change.after.encode())
             if since is not None:
                 os.utime(change.path, ns=(since, since))
+    # Else systemd would make up at once for a time that nobody wanted when it was: it counts from the last start, which
+    # it remembers of an active timer when it reads the new time, and has from the stamp when it starts one.
+    for unit in wanted.renewed:
+        places.services.pause(unit)
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(_stamp(places, unit))
     if wanted.reload:
         places.services.reload()
-    for path in wanted.renewed:
-        # Else systemd would make up at once for a time that nobody wanted when it was.
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(path)
     for unit in wanted.start:
         places.services.start(unit)
     for path in wanted.spare:

@@ -56,7 +56,7 @@ TEXTS: Mapping[str, str] = {
         "crm.continuity.hold with hold_state=accepted."
     ),
     "too_small": (
-        "backup {id} has {size:d} bytes, and min_bytes is {limit:g}. Look at what it holds "
+        "backup {id} has {size:d} bytes, and min_bytes is {limit:.15g}. Look at what it holds "
         "(crm.continuity.backup_info), or set crm_alerts.min_bytes for this stack."
     ),
     "frozen_long": (

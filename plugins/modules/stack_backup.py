@@ -125,7 +125,8 @@ options:
     description:
       - Hours. When the newest backup is younger than that, none is taken, and RV(not_needed) says so. With 0, one is
         always taken.
-      - A backup that is known to be damaged does not count, nor one whose time is yet to come by the clock of the host.
+      - A backup that is known to be damaged or incomplete does not count, nor one whose time is yet to come by the
+        clock of the host.
     type: float
     default: 0
   window:
@@ -321,7 +322,7 @@ from ..module_utils._backup_begin import check_window, instead, spans
 from ..module_utils._engine import connect
 from ..module_utils._errors import BusyError, ContinuityError
 from ..module_utils._freeze import MODES
-from ..module_utils._job import Jobs, kept
+from ..module_utils._job import EVERY, Jobs, kept
 from ..module_utils._metrics import attempted
 from ..module_utils._module import (
     ACTOR_OPTIONS,
@@ -464,6 +465,15 @@ def _instead(module: AnsibleModule, request: Request) -> dict[str, t.Any] | None
     return None if known is None else {**known, "space": _space(module, request)}
 
 
+def _overtaken(module: AnsibleModule, request: Request) -> dict[str, t.Any] | None:
+    known = _instead(module, request)
+    if known is None and module.params["attach"]:
+        # Whoever begins has the lock first, and notes what he does a moment later.
+        time.sleep(EVERY)
+        known = _instead(module, request)
+    return known
+
+
 def _check_window(module: AnsibleModule, request: Request, window: str) -> None:
     """Raise StackError outside of the window, once that is noted: else a wrong hour would show only by silence."""
     with contextlib.ExitStack() as stack:
@@ -493,7 +503,7 @@ def _taken(
                 wanted, taken = take(request, engine, profiles, connection, job.begin)
             except BusyError:
                 # Somebody may have been faster by a moment, and what he takes is as good. If not, it is in the way.
-                other = _instead(module, request) if job.job is None else None
+                other = _overtaken(module, request) if job.job is None else None
                 if other is None:
                     raise
                 entry.wanted = False

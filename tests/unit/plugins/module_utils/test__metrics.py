@@ -210,6 +210,21 @@ def test_only_the_stack_that_is_meant_is_written(root, collector):
     )
 
 
+def test_the_file_of_a_stack_that_was_given_up_does_not_come_back(root, collector):
+    root.take(SECOND)
+    root.log.append("backup", stack="slip", result="failed", facts={"message": "There is no stack slip."})
+    update(str(collector), str(root.path), "slip")
+    slip = collector / "crm_backup_slip.prom"
+    refresh(str(collector), str(root.path))
+    assert slip.exists()
+
+    slip.unlink()
+    refresh(str(collector), str(root.path))
+
+    assert not slip.exists()
+    assert (collector / "crm_backup_crm.prom").exists()
+
+
 def test_a_root_without_stacks_tells_of_the_host(root, collector):
     assert refresh(str(collector), str(root.path)) == []
     assert names(collector) == ["crm_backup_host.prom"]

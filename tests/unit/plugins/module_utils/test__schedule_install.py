@@ -49,6 +49,10 @@ class FakeServices:
     def reload(self):
         self.told.append("reload")
 
+    def pause(self, unit):
+        self.started.discard(unit)
+        self.told.append(f"pause {unit}")
+
     def start(self, unit):
         self.started.add(unit)
         self.told.append(f"start {unit}")
@@ -182,7 +186,8 @@ def test_another_calendar_changes_the_job_and_its_timer_only(request_, places):
         "backup.json",
         "crm-continuity-backup.timer",
     ]
-    assert places.services.told == ["reload", "start crm-continuity-backup.timer"]
+    backup = "crm-continuity-backup.timer"
+    assert places.services.told == [f"pause {backup}", "reload", f"start {backup}"]
     assert "+OnCalendar=*-*-* 04:00:00" not in wanted.diff["before"]
     assert "OnCalendar=*-*-* 04:00:00" in wanted.diff["after"]
 
@@ -195,12 +200,16 @@ def test_a_time_that_has_passed_today_already_is_not_made_up_for_when_it_is_new(
         with open(path, "w"):
             pass
         os.utime(path, (1000, 1000))
+    places.services.told.clear()
 
     changed = replace(request_, jobs=(job(calendar="*-*-* 04:00:00"), replace(request_.jobs[1], delay=60)))
     apply(plan(changed, places), places)
 
     # systemd takes it for the last start. Another delay is no other time.
     assert [os.stat(path).st_mtime == 1000 for path in stamps] == [False, True]
+    # As long as a timer is active, it has another memory, and would begin when its new time is read.
+    backup, verify = "crm-continuity-backup.timer", "crm-continuity-verify.timer"
+    assert places.services.told == [f"pause {backup}", "reload", f"start {backup}", f"start {verify}"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from ansible_collections.crm.continuity.plugins.module_utils._status_rules impor
     worst,
 )
 from ansible_collections.crm.continuity.plugins.module_utils._status_words import span
+from ansible_collections.crm.continuity.plugins.plugin_utils._problem_words import translated
 from ansible_collections.crm.continuity.tests.unit import status_samples as samples
 from ansible_collections.crm.continuity.tests.unit.status_samples import (
     HURT,
@@ -94,6 +95,13 @@ def test_the_failure_is_told_in_its_own_words():
     (problem,) = of_backups(tried("failed"), NORMAL, NOW)
 
     assert problem.message.endswith("the last try to back it up, at 2026-11-22 06:00 UTC, failed: The disk is full.")
+
+
+def test_a_limit_is_told_as_it_was_set():
+    (found,) = of_backups(small(), alerts({}), NOW)
+
+    assert "has 100 bytes, and min_bytes is 1048576." in found.message
+    assert "e min_bytes é 1048576." in translated(found.described(), "pt-BR")
 
 
 def test_every_code_of_a_backup_is_broken_by_a_sample():

@@ -31,6 +31,9 @@ class Services:
     def reload(self):
         pass
 
+    def pause(self, unit):
+        self.units.discard(unit)
+
     def start(self, unit):
         self.units.add(unit)
 

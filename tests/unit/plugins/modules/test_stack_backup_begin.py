@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,8 +200,24 @@ def test_one_that_was_faster_by_a_moment_is_waited_for_too(run, host, monkeypatc
     assert list((tmp_path / "metrics").iterdir()) == []
 
 
+def test_one_that_has_the_lock_and_has_not_noted_yet_what_it_does_is_waited_for(
+    run, host, monkeypatch, meanwhile, process
+):
+    def noted(_seconds):
+        ended = replace(begun_by(process, host), outcome="ok", result={"id": "20261122T020000Z", "collected": []})
+        meanwhile(lambda: [Jobs("crm")._write(token, ended) for token in (OTHER, None)])
+
+    monkeypatch.setattr(stack_backup, "time", SimpleNamespace(monotonic=time.monotonic, sleep=noted))
+
+    with locked_on_host("crm"):
+        result = run(attach=True)
+
+    assert (result["id"], result["attached"]) == ("20261122T020000Z", True)
+
+
 @pytest.mark.parametrize("attach", [True, False])
-def test_somebody_who_takes_no_backup_is_in_the_way(run, host, attach):
+def test_somebody_who_takes_no_backup_is_in_the_way(run, host, monkeypatch, attach):
+    monkeypatch.setattr(stack_backup, "EVERY", 0)
     with locked_on_host("crm"):
         result = run(attach=attach)
 
@@ -270,6 +288,25 @@ def test_one_that_is_known_to_be_damaged_is_not_young(run, host):
     first = run()
     AuditLog(host.root).append("verify", stack="crm", backup=first["id"], result="failed", facts={"problems": ["rot"]})
 
+    assert run(younger_than=2)["not_needed"] is None
+    assert len(host.published()) == 2
+
+
+def test_one_whose_files_are_not_all_there_is_not_young(run, host):
+    first = run()
+    Path(first["directory"], first["artifacts"][0]).unlink()
+
+    assert run(younger_than=2)["not_needed"] is None
+    assert len(host.published()) == 2
+
+
+def test_one_that_the_disk_does_not_give_back_is_not_young(run, host, monkeypatch):
+    run()
+
+    def unreadable(*_arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(_backup_begin.Catalogue, "entry", unreadable)
     assert run(younger_than=2)["not_needed"] is None
     assert len(host.published()) == 2
 
