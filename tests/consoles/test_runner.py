@@ -177,9 +177,9 @@ def test_the_jobs_that_follow_see_the_outcome(starter, backups, tmp_path):
     assert job.artifacts == {"crm_verify": {"here": {"ok": True, "backups": 1, "damaged": []}}}
 
 
-@pytest.mark.parametrize("playbook", ["restore", "revert", "commit"])
+@pytest.mark.parametrize("playbook", ["restore", "revert", "commit", "extract", "hold"])
 @pytest.mark.parametrize("typed", ["crm", "all", "here,there", "heer"])
-def test_what_replaces_data_is_for_one_server_by_its_name(typed, playbook, starter, backups, tmp_path):
+def test_what_is_about_one_backup_is_for_one_server_by_its_name(typed, playbook, starter, backups, tmp_path):
     """The group of the starter has the name that most stacks have."""
     hosts = {name: local_host(backups["age"].root) for name in ("here", "there")}
     answers = {f"{playbook}_hosts": typed, "restore_stack": "crm"}
@@ -194,11 +194,11 @@ def test_what_replaces_data_is_for_one_server_by_its_name(typed, playbook, start
 
 def test_a_server_that_nobody_knows_is_no_success(starter, backups, tmp_path):
     """Ansible alone would find nothing to do, and end well."""
-    answers = {"hold_hosts": "heer", "hold_stack": "crm", "hold_id": "latest", "hold_reason": "a test"}
+    answers = {"verify_hosts": "heer"}
 
-    job = jobs.run(tmp_path, starter, "hold", {"here": local_host(backups["age"].root)}, variables=answers)
+    job = jobs.run(tmp_path, starter, "verify", {"here": local_host(backups["age"].root)}, variables=answers)
 
-    told("hold-unknown-server", job)
+    told("verify-unknown-server", job)
     assert job.status == "failed"
     assert "Could not match supplied host pattern" in job.stdout
 

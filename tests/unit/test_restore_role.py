@@ -22,8 +22,8 @@ def load(path):
     return DataLoader().load_from_file(str(ROLE / path), trusted_as_template=True)
 
 
-def templar(plan=OCCUPIED, hosts=("web-1",), **settings):
-    common = {**load("defaults/main.yml"), **load("vars/main.yml"), "__restore_plan": plan}
+def templar(plan=None, hosts=("web-1",), **settings):
+    common = {**load("defaults/main.yml"), **load("vars/main.yml"), "__restore_plan": plan or OCCUPIED}
     return Templar(DataLoader(), variables={**common, "ansible_play_hosts_all": list(hosts), **settings})
 
 
