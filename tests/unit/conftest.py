@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+
 import pytest
 
 from ansible_collections.crm.continuity.plugins.module_utils import (
@@ -40,46 +43,63 @@ def own_place(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def own_directories(tmp_path_factory):
+    """Return names for the directories of tests. The factory looks at all others before it makes one."""
+    directory = tmp_path_factory.mktemp("own")
+    return (directory / str(number) for number in itertools.count())
+
+
+@pytest.fixture
+def own_directory(own_directories):
+    """Return a directory with those that this test has instead of the host's."""
+    directory = next(own_directories)
+    for name in ("run", "lib", "etc", "var"):
+        (directory / name).mkdir(parents=True)
+    yield directory
+    # A watchdog may still be at its end there.
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture(autouse=True)
-def own_locks(monkeypatch, tmp_path_factory):
+def own_locks(monkeypatch, own_directory):
     """Keep the locks of the host's stacks apart: a watchdog of one test may still hold one while the next runs."""
-    directory = str(tmp_path_factory.mktemp("run"))
     for module in (_backup_store, _encryption):
-        monkeypatch.setattr(module, "RUN", directory)
+        monkeypatch.setattr(module, "RUN", str(own_directory / "run"))
 
 
 @pytest.fixture(autouse=True)
-def journals(monkeypatch, tmp_path_factory):
+def journals(monkeypatch, own_directory):
     """Return the directory of the journals, which is not that of this host."""
-    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "journal"
+    directory = own_directory / "lib" / "crm.continuity" / "journal"
     for module in (_journal, _watchdog, _stack_thaw):
         monkeypatch.setattr(module, "DEFAULT_JOURNAL", str(directory))
     return directory
 
 
 @pytest.fixture(autouse=True)
-def restores(monkeypatch, tmp_path_factory):
+def restores(monkeypatch, own_directory):
     """Return the directory of the records of restores, which is not that of this host."""
-    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "restore"
+    directory = own_directory / "lib" / "crm.continuity" / "restore"
     for module in (_stack_cutover, _stack_stage, _stack_thaw):
         monkeypatch.setattr(module, "DEFAULT_RECORDS", str(directory))
     return directory
 
 
 @pytest.fixture(autouse=True)
-def jobs(monkeypatch, tmp_path_factory):
+def jobs(monkeypatch, own_directory):
     """Return the directory of the job records, which is not that of this host; nobody asks for progress."""
-    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "jobs"
+    directory = own_directory / "lib" / "crm.continuity" / "jobs"
     monkeypatch.setattr(_job, "JOBS", str(directory))
-    monkeypatch.setattr(_progress, "PROGRESS", str(tmp_path_factory.mktemp("run") / "progress"))
+    monkeypatch.setattr(_progress, "PROGRESS", str(own_directory / "run" / "progress"))
     monkeypatch.delenv(_progress.VARIABLE, raising=False)
     return directory
 
 
 @pytest.fixture(autouse=True)
-def heads(monkeypatch, tmp_path_factory):
+def heads(monkeypatch, own_directory):
     """Return where the ends of audit logs are remembered, which is not on this host."""
-    directory = tmp_path_factory.mktemp("lib") / "crm.continuity" / "audit"
+    directory = own_directory / "lib" / "crm.continuity" / "audit"
     monkeypatch.setattr(_audit, "DEFAULT_HEADS", str(directory))
     return directory
 
@@ -110,14 +130,14 @@ def key_pair(request, tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_signing_key(monkeypatch, tmp_path_factory):
+def no_signing_key(monkeypatch, own_directory):
     """Let no backup of a test be signed with the key of this host."""
-    monkeypatch.setattr(_signature, "DEFAULT_KEY", str(tmp_path_factory.mktemp("etc") / "signing_key"))
+    monkeypatch.setattr(_signature, "DEFAULT_KEY", str(own_directory / "etc" / "signing_key"))
 
 
 @pytest.fixture(autouse=True)
-def default_root(monkeypatch, tmp_path_factory):
+def default_root(monkeypatch, own_directory):
     """Return the backup root of modules that are told of none, which is not that of this host and does not exist."""
-    root = tmp_path_factory.mktemp("var") / "backups"
+    root = own_directory / "var" / "backups"
     monkeypatch.setitem(_module.STORE_OPTIONS["backup_root"], "default", str(root))
     return root
