@@ -45,15 +45,15 @@ def own_place(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def own_directories(tmp_path_factory):
-    """Return names for the directories of tests. The factory looks at all others before it makes one."""
-    directory = tmp_path_factory.mktemp("own")
-    return (directory / str(number) for number in itertools.count())
+    """Return a function that names directories of tests. The factory looks at all others before it makes one."""
+    base, numbers = tmp_path_factory.mktemp("own"), itertools.count()
+    return lambda: base / str(next(numbers))
 
 
 @pytest.fixture
 def own_directory(own_directories):
     """Return a directory with those that this test has instead of the host's."""
-    directory = next(own_directories)
+    directory = own_directories()
     for name in ("run", "lib", "etc", "var"):
         (directory / name).mkdir(parents=True)
     yield directory
