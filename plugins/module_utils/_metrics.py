@@ -35,7 +35,7 @@ from ._status_words import instant
 from ._version import VERSION
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ._space import Space
     from ._status_facts import Facts
@@ -143,12 +143,7 @@ def update(
         if stack is None and not status.backups and not os.path.exists(_path(directory, name)):
             continue
         files[name] = render(stack_metrics(status), {"stack": status.stack})
-    with alone_in(directory):
-        for name, text in files.items():
-            with partial_file(_path(directory, name)) as descriptor:
-                # For the exporter, which is a user of its own. There is no secret in it.
-                os.fchmod(descriptor, 0o644)
-                write_all(descriptor, text.encode(errors="replace"))
+    publish(directory, {_path(directory, name): text for name, text in files.items()})
     return directory if stack is None else _path(directory, file_name(stack))
 
 
@@ -163,8 +158,18 @@ def file_name(stack: str) -> str:
     return urllib.parse.quote(stack, safe="")
 
 
+def publish(directory: str, files: Mapping[str, str]) -> None:
+    """Replace files of a directory, given by their paths, each in one step. Raises OSError."""
+    with _alone_in(directory):
+        for path, text in files.items():
+            with partial_file(path) as descriptor:
+                # For the exporter, which is a user of its own. There is no secret in it.
+                os.fchmod(descriptor, 0o644)
+                write_all(descriptor, text.encode(errors="replace"))
+
+
 @contextlib.contextmanager
-def alone_in(directory: str) -> Iterator[None]:
+def _alone_in(directory: str) -> Iterator[None]:
     """Let nobody else of us write there: two would use the same name for what is not complete."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -13,8 +13,7 @@ import os
 import typing as t
 
 from ._errors import StoreError
-from ._files import partial_file, write_all
-from ._metrics import alone_in
+from ._metrics import publish
 from ._schedule_calendar import parse
 from ._schedule_job import names, read
 from ._schedule_state import OK, RUNNING, instant, load
@@ -52,11 +51,7 @@ def write(directory: str | None, timers: Sequence[tuple[Job, State]], now: datet
     if not directory or not os.path.isdir(directory):
         return None
     path = os.path.join(directory, NAME)
-    # Two timers may end at the same time.
-    with alone_in(directory), partial_file(path) as descriptor:
-        # For the exporter, which is a user of its own. There is no secret in it.
-        os.fchmod(descriptor, 0o644)
-        write_all(descriptor, render(timers, now).encode())
+    publish(directory, {path: render(timers, now)})
     return path
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from ._problem_words import translated
+from ._report_status import SILENT
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -46,8 +47,6 @@ KINDS = {
     "schedule_missed": STALE,
 }
 RANKS = {code: rank for rank, code in enumerate(KINDS)}
-# With one of these and no stacks, nothing is known of the stacks: what was wrong there is neither worse nor better.
-SILENT = frozenset({"unreachable", "password", "half_installed", "broken"})
 # With one of these, nobody knows what runs, and these are found out from what runs.
 NO_ENGINE, FROM_ENGINE = frozenset({"engine", "half_installed"}), frozenset({"never", "uncovered"})
 # What is told instead of another when it gets worse.
@@ -161,6 +160,7 @@ def decide(
                 # What was told stays as it was told, so that a change is measured by that.
                 after[key] = kept[key] = known
         restorable = _restorable(status)
+        # Then nothing is known of the stacks: what was wrong there is neither worse nor better.
         silent = not _stacks(status) and any(item.code in SILENT for item in found.values())
         # As with what it says now: nobody fills the memory with what is hidden.
         for key, known in list(before.items())[:PROBLEMS_OF_A_HOST]:
