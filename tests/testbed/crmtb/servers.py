@@ -197,6 +197,8 @@ def _create(name: str, options: Options, image: Recipe) -> None:
         docker("network", "create", "--label", f"{OURS}=1", NETWORK)
     volume, port = f"{PREFIX}{name}-docker", _free_port()
     labels = {OURS: "1", SERVER: name, CHECKOUT: str(STATE), PORT: str(port), OPTIONS: str(options)}
+    # Left over where only the container was removed; its networks may be the one that the server gets now.
+    docker("volume", "rm", "--force", volume)
     docker("volume", "create", "--label", f"{OURS}=1", "--label", f"{CHECKOUT}={STATE}", volume)
     argv = ["--name", PREFIX + name, "--hostname", name, "--network", NETWORK, "--volume", f"{volume}:/var/lib/docker"]
     argv += [word for label, value in labels.items() for word in ("--label", f"{label}={value}")]
