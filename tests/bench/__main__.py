@@ -77,7 +77,7 @@ def main() -> int:
             ("area", "what", "unit", "ours", "peer", "ratio", "budget", "holds"), [_cells(row) for row in rows]
         )
     )
-    print(f"Medians of {options.rounds} interleaved rounds; also in build/bench.json.")
+    print(f"Medians of {options.rounds} interleaved rounds, one of the fleet; also in build/bench.json.")
     missed = sum(not row.holds for row in rows)
     say("every budget holds" if not missed else f"{missed} of {len(rows)} budgets are missed")
     return 0
