@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.crm.continuity.plugins.module_utils._audit import DEFAULT_HEADS
 from ansible_collections.crm.continuity.tests.unit.backup_fakes import crm_host
 from ansible_collections.crm.continuity.tests.unit.conftest import own_place
 from ansible_collections.crm.continuity.tests.unit.keys import PASSPHRASE, age_pair, passphrase_pair
@@ -42,6 +44,20 @@ def own_environment(home):
     """Return an environment without anything that Ansible would read, but the way to its programs."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "CRM_", "GIT_"))}
     return {**kept, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_remembered(tmp_path_factory):
+    """Let this machine forget the audit logs of these tests: the next run has directories of the same names."""
+    _forget_below(tmp_path_factory.getbasetemp())
+    yield
+    _forget_below(tmp_path_factory.getbasetemp())
+
+
+def _forget_below(directory):
+    for head in Path(DEFAULT_HEADS).glob("*.json"):
+        if Path(json.loads(head.read_text(encoding="utf-8"))["root"]).is_relative_to(directory):
+            head.unlink()
 
 
 @pytest.fixture(scope="session")
