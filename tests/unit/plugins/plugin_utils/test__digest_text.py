@@ -44,9 +44,18 @@ def letter(*items, unchanged=0, language="en", limit=3500, prefix="[crm]"):
     return compose(replace(NOTHING, news=items, unchanged=unchanged, counts=counts), language, prefix, limit)
 
 
-def of(statuses, language="en", limit=3500):
-    decision = decide(statuses, None, samples.NOW, events=ALL, repeat=timedelta(hours=24))
-    return compose(decision, language, "[crm]", limit)
+def decided(statuses):
+    return decide(statuses, None, samples.NOW, events=ALL, repeat=timedelta(hours=24))
+
+
+def of(statuses, language="en"):
+    return compose(decided(statuses), language, "[crm]", 3500)
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Return what there is to tell of a thousand servers."""
+    return decided(samples.fleet(1000))
 
 
 class Parsed(html.parser.HTMLParser):
@@ -118,20 +127,19 @@ def test_a_subject_names_some_hosts_and_counts_the_rest():
 
 @pytest.mark.parametrize("limit", [400, 1000, 3500])
 @pytest.mark.parametrize("form", ["text", "html", "markdown"])
-def test_a_digest_is_no_longer_than_allowed_and_counts_what_it_leaves_out(limit, form):
-    found = of(samples.fleet(1000), limit=limit)
+def test_a_digest_is_no_longer_than_allowed_and_counts_what_it_leaves_out(many, limit, form):
+    found = compose(many, "en", "[crm]", limit)
     body = found.bodies[form][0]
 
     shown = body.count("<li>") if form == "html" else sum(line.startswith("- ") for line in body.splitlines())
-    total = len(decide(samples.fleet(1000), None, samples.NOW, events=ALL, repeat=timedelta(hours=24)).news)
     assert len(body) <= limit
-    assert f"and {total - shown} more" in body
+    assert f"and {len(many.news) - shown} more" in body
     assert "Servers: 1000." in body
     assert len(found.subject) <= SUBJECT_LIMIT
 
 
-def test_there_are_shorter_versions_for_who_takes_less():
-    versions = of(samples.fleet(1000)).bodies["text"]
+def test_there_are_shorter_versions_for_who_takes_less(many):
+    versions = compose(many, "en", "[crm]", 3500).bodies["text"]
 
     assert [limit for limit, body in zip((3500, 1800, 900, 400), versions, strict=True) if len(body) > limit] == []
 
