@@ -22,7 +22,7 @@ from .console import TestbedError, elapsed, say
 from .engine import docker, docker_command
 from .process import attempt, run
 from .recipes import DEFAULT_FLAVOUR, Recipe
-from .state import STATE, locked
+from .state import MACHINE, STATE, locked
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -91,7 +91,7 @@ def up(names: Sequence[str], options: Options, recipes: Sequence[Recipe]) -> lis
     """Make sure that the named servers run, answer and have the CRM images."""
     image = server_recipe(recipes, options.flavour)
     access.ensure_keys()
-    with locked("servers"):
+    with locked("servers", MACHINE):
         existing = {server.name: server for server in everything()}
         for server in [existing[name] for name in names if name in existing]:
             _check_reusable(server, options, image)
@@ -117,7 +117,7 @@ def reload(names: Sequence[str], recipes: Sequence[Recipe]) -> None:
 def down(servers: Sequence[Server]) -> None:
     """Remove servers with all that is in them."""
     each(servers, _remove)
-    with locked("servers"):
+    with locked("servers", MACHINE):
         left = everything()
         if not left and attempt([*docker_command(), "network", "inspect", NETWORK]).returncode == 0:
             docker("network", "rm", NETWORK)

@@ -26,12 +26,14 @@ SSH_CONFIG = STATE / "ssh_config"
 INVENTORY = STATE / "inventory.yml"
 DOCKERD_RECORD = STATE / "dockerd.json"
 DOCKERD_LOG = STATE / "dockerd.log"
+# For what all checkouts of a machine have in common.
+MACHINE = Path("/run/lock/crmtb")
 
 
 @contextlib.contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Let one process at a time do ``name``; the lock goes with the process, however it ends."""
-    STATE.mkdir(parents=True, exist_ok=True)
-    with (STATE / f"{name}.lock").open("w") as stream:
+def locked(name: str, place: Path = STATE) -> Iterator[None]:
+    """Let one process at a time do ``name``, in this checkout; the lock goes with the process, however it ends."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / f"{name}.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
