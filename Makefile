@@ -87,7 +87,7 @@ sanity: setup ## Run ansible-test sanity
 	$(Q)tools/in_copy ansible-test sanity --local --color no $(SANITY)
 
 check: link ## Run lint, units and sanity: what every commit must pass
-	$(Q)# Side by side: what reads the files uses one processor, and the unit tests wait half of the time.
+	$(Q)# Side by side: what reads the files uses one processor, and the unit tests wait a third of the time.
 	$(Q)$(MAKE) --no-print-directory lint sanity >build/reading.log 2>&1 & reading=$$!; status=0; \
 	$(MAKE) --no-print-directory units || status=$$?; \
 	wait "$$reading" || status=$$?; \
