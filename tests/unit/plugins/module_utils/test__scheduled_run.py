@@ -536,10 +536,10 @@ def test_a_module_that_fails_or_dies_has_failed_and_says_why(module, words):
 
 
 def test_a_module_that_takes_too_long_is_told_to_end_and_may_bring_everything_back(program):
-    result = as_process("slow", {"begun": str(program / "begun")}, 1.0)
+    result = as_process("slow", {"begun": str(program / "begun")}, 3.0)
 
     assert result["failed"]
-    assert result["msg"] == "It took longer than 1 s and was ended. Interrupted. What was frozen has been thawed."
+    assert result["msg"] == "It took longer than 3 s and was ended. Interrupted. What was frozen has been thawed."
 
 
 def test_a_signal_is_passed_on_to_the_module_before_the_run_ends(program):
