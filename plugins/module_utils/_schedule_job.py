@@ -55,9 +55,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Job:
-    """Modules and when they run. ``find`` are the arguments that find the stacks, ``delay`` spreads hosts, in seconds.
+    """Modules and when they run. ``delay`` spreads hosts, in seconds.
 
-    ``profiles`` are arguments, too: those of the collection and those of the user, as the control node has read them.
+    ``find`` are the arguments that find the stacks; those that it names are not looked for. ``profiles`` are arguments,
+    too: those of the collection and those of the user, as the control node has read them.
     ``path`` is its file, and ``since`` when it was installed with this calendar: what was due before is nobody's fault.
     """
 
@@ -129,6 +130,9 @@ def described(data: Mapping[str, t.Any], path: str = "", since: datetime.datetim
     if not NAME.fullmatch(data["name"]):
         raise ValueError(f"{data['name']!r} cannot be the name of a job: use small letters, digits and '_'")
     parse(data["calendar"])
+    for stack in data["find"].get("stacks") or []:
+        if not isinstance(stack, dict) or not isinstance(stack.get("name"), str):
+            raise ValueError(f"{stack!r} cannot be one of the stacks (crm_stacks): it has no name")
     calls = tuple(
         Call(**{**call, **{name: tuple(call[name]) for name in ("stack_fields", "empty") if name in call}})
         for call in data["calls"]

@@ -299,41 +299,29 @@ class Runner:
                         break
         return problems
 
-    def _stacks(
-        self, job: Job, note: Callable[[Step], None], *, trial: bool
-    ) -> tuple[list[dict[str, t.Any]], list[str]]:
-        wanted = job.find.get("stacks") or []
-        answers = [self._found(job, {}, None, trial=trial)]
-        if len(wanted) > 1 and not answers[0][1].ok:
-            # One that is not there must not keep the others from being backed up.
-            alone = [self._found(job, {"stacks": [stack]}, stack["name"], trial=trial) for stack in wanted]
-            answers = alone if any(step.ok for _stacks, step in alone) else answers
-        problems: list[str] = []
-        for _stacks, step in answers:
-            if not step.ok:
-                self._note(step, note)
-                problems.append(f"{f'{step.stack}: ' if step.stack else ''}{FINDS}: {step.message}")
-        # Naming a profile also turns on recognition by the names of services: only what the user named is passed on.
-        named = {stack["name"]: stack.get("profiles") or [] for stack in wanted}
-        return [
-            {
-                "stack": stack["name"],
-                "stack_profiles": named.get(stack["name"], []),
-                "project_dir": stack.get("project_dir"),
-            }
-            for stacks, _step in answers
-            for stack in stacks
-        ], problems
+    def _stacks(self, job: Job, note: Callable[[Step], None], *, trial: bool) -> tuple[list[Result], list[str]]:
+        """Return the arguments that each stack of a job adds to a call, and what went wrong while they were looked for.
 
-    def _found(
-        self, job: Job, own: Mapping[str, t.Any], stack: str | None, *, trial: bool
-    ) -> tuple[list[dict[str, t.Any]], Step]:
-        result, step = self._timed(FINDS, {**job.find, **job.profiles, **own}, stack, FIND_TIMEOUT, trial=trial)
-        stacks = result["stacks"] if step.ok else []
-        if step.ok and not stacks:
+        Those that the user has named are not looked for: one that is not there fails in the modules, which note that.
+        """
+        named = job.find.get("stacks") or []
+        if named:
+            return [
+                {
+                    "stack": stack["name"],
+                    "stack_profiles": stack.get("profiles"),
+                    "project_dir": stack.get("project_dir"),
+                }
+                for stack in named
+            ], []
+        result, step = self._timed(FINDS, {**job.find, **job.profiles}, None, FIND_TIMEOUT, trial=trial)
+        if step.ok and not result["stacks"]:
             words = "No stack of a known CRM was found on this host. Start it, or name it in crm_stacks."
             step = replace(step, ok=False, message=words)
-        return stacks, step
+        if not step.ok:
+            self._note(step, note)
+            return [], [f"{FINDS}: {step.message}"]
+        return [{"stack": stack["name"]} for stack in result["stacks"]], []
 
     def _call(
         self,

@@ -62,7 +62,9 @@ options:
         elements: dict
         default: []
       find:
-        description: Arguments of M(crm.continuity.stack_info), for calls that run for each stack.
+        description:
+          - Arguments of M(crm.continuity.stack_info), for calls that run for each stack.
+          - Where its C(stacks) names some, nothing is looked for; each is called with C(profiles) and C(project_dir).
         type: dict
         default: {}
       metrics_directory:

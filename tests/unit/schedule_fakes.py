@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 DEAD = Owner(pid=2**22 + 1, started=1, boot_id="of another boot")
 NIGHTLY = "*-*-* 02:00:00 UTC"
 SINCE = "2026-11-18T12:00:00"
-FOUND = {"stacks": [{"name": "crm", "project_dir": "/opt/crm"}, {"name": "ticketz", "project_dir": None}]}
+FOUND = {"stacks": [{"name": "crm"}, {"name": "ticketz"}]}
 TAKEN = {
     "id": "20261122T020003Z",
     "directory": "/var/backups/crm/crm/20261122T020003Z",

@@ -30,10 +30,25 @@ def failing(for_stack):
     return lambda given: {"failed": True, "msg": "No space left."} if given["stack"] == for_stack else TAKEN
 
 
-def test_a_job_runs_its_modules_for_every_stack_with_the_arguments_of_the_control_node(host):
+PROFILES = {"profiles": [], "shipped_profiles": [{"name": "x"}]}
+
+
+def test_a_job_runs_its_modules_for_every_stack_that_is_found(host):
+    host.install(job())
+
+    assert host.runner.run("backup") == 0
+
+    assert host.calls == [
+        ("stack_info", {"details": False, **PROFILES}),
+        ("stack_backup", {"backup_root": "/var/backups/crm", "stack": "crm", **PROFILES}),
+        ("stack_backup", {"backup_root": "/var/backups/crm", "stack": "ticketz", **PROFILES}),
+    ]
+
+
+def test_a_job_runs_its_modules_for_the_stacks_that_the_user_named_as_he_described_them(host):
     host.install(
         job(
-            find={"stacks": [{"name": "ticketz", "profiles": ["ticketz"]}]},
+            find={"stacks": [{"name": "crm", "project_dir": "/opt/crm"}, {"name": "ticketz", "profiles": ["ticketz"]}]},
             calls=(
                 Call(
                     "stack_backup",
@@ -48,11 +63,9 @@ def test_a_job_runs_its_modules_for_every_stack_with_the_arguments_of_the_contro
 
     assert host.runner.run("backup") == 0
 
-    profiles = {"profiles": [], "shipped_profiles": [{"name": "x"}]}
     assert host.calls == [
-        ("stack_info", {"stacks": [{"name": "ticketz", "profiles": ["ticketz"]}], **profiles}),
-        ("stack_backup", {"backup_root": "/b", "stack": "crm", "project_dir": "/opt/crm", **profiles}),
-        ("stack_backup", {"backup_root": "/b", "stack": "ticketz", "stack_profiles": ["ticketz"], **profiles}),
+        ("stack_backup", {"backup_root": "/b", "stack": "crm", "project_dir": "/opt/crm", **PROFILES}),
+        ("stack_backup", {"backup_root": "/b", "stack": "ticketz", "stack_profiles": ["ticketz"], **PROFILES}),
     ]
 
 
@@ -132,31 +145,22 @@ def test_a_host_without_stacks_fails(host, found, words):
     assert [module for module, _given in host.calls] == ["stack_info"]
 
 
-def test_a_stack_that_is_not_there_does_not_stop_the_next_and_fails_the_run(host):
+def test_a_named_stack_that_is_not_there_fails_in_the_module_which_notes_it(host):
     def look(given):
-        if any(stack["name"] == "crm" for stack in given["stacks"]):
-            return {"failed": True, "msg": "There is no stack crm on this host."}
-        return {"stacks": [{"name": "ticketz"}]}
+        return {"failed": True, "msg": "There is no stack crm on this host."} if given["stack"] == "crm" else TAKEN
 
     host.install(job(find={"stacks": [{"name": "crm"}, {"name": "ticketz"}]}))
-    host.results["stack_info"] = look
+    host.results["stack_info"] = {"failed": True, "msg": "There is no stack crm on this host."}
+    host.results["stack_backup"] = look
 
     assert host.runner.run("backup") == 1
 
     last = host.state().last
-    assert last.message == "crm: stack_info: There is no stack crm on this host."
+    assert last.message == "crm: stack_backup: There is no stack crm on this host."
     assert [(step.module, step.stack, step.ok) for step in last.steps] == [
-        ("stack_info", "crm", False),
+        ("stack_backup", "crm", False),
         ("stack_backup", "ticketz", True),
     ]
-
-
-def test_what_keeps_all_stacks_from_being_found_is_told_once(host):
-    host.install(job(find={"stacks": [{"name": "crm"}, {"name": "ticketz"}]}))
-    host.results["stack_info"] = {"failed": True, "msg": "The Docker daemon does not answer."}
-
-    assert host.runner.run("backup") == 1
-    assert host.state().last.message == "stack_info: The Docker daemon does not answer."
 
 
 @pytest.mark.parametrize(

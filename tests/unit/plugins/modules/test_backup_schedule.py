@@ -142,6 +142,8 @@ def test_what_would_fail_at_night_fails_at_once(run, monkeypatch):
     [
         ({"name": "Prune"}, "'Prune' cannot be the name of a job"),
         ({"calendar": "sometimes"}, "'sometimes' is no calendar expression"),
+        ({"find": {"stacks": [{"profiles": ["ticketz"]}]}}, "cannot be one of the stacks (crm_stacks): it has no name"),
+        ({"find": {"stacks": ["crm"]}}, "'crm' cannot be one of the stacks"),
     ],
 )
 def test_a_job_that_makes_no_sense_is_refused(run, tmp_path, job, words):
