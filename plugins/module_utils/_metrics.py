@@ -42,8 +42,8 @@ if t.TYPE_CHECKING:
 
 DEFAULT_DIRECTORY = DEFAULT_METRICS
 # Files that are not those of a stack.
-HOST, ENGINE = "host", "engine"
-RESERVED = (HOST, ENGINE, "schedule")
+HOST, ENGINE, SCHEDULE = "host", "engine", "schedule"
+RESERVED = (HOST, ENGINE, SCHEDULE)
 
 
 class Metric(t.NamedTuple):
@@ -140,14 +140,15 @@ def update(
     for status in known.stacks if stack is None else [known.stack(stack)]:
         name = file_name(status.stack)
         # The log knows of tries for ever. Where somebody has removed the file, the stack was given up, or never was.
-        if stack is None and not status.backups and not os.path.exists(_path(directory, name)):
+        if stack is None and not status.backups and not os.path.exists(metrics_path(directory, name)):
             continue
         files[name] = render(stack_metrics(status), {"stack": status.stack})
-    publish(directory, {_path(directory, name): text for name, text in files.items()})
-    return directory if stack is None else _path(directory, file_name(stack))
+    publish(directory, files)
+    return directory if stack is None else metrics_path(directory, file_name(stack))
 
 
-def _path(directory: str, name: str) -> str:
+def metrics_path(directory: str, name: str) -> str:
+    """Return the path of the file that is called so: HOST, ENGINE, SCHEDULE or the ``file_name`` of a stack."""
     return os.path.join(directory, f"crm_backup_{name}.prom")
 
 
@@ -159,10 +160,10 @@ def file_name(stack: str) -> str:
 
 
 def publish(directory: str, files: Mapping[str, str]) -> None:
-    """Replace files of a directory, given by their paths, each in one step. Raises OSError."""
+    """Replace files of a directory, given by what they are called, each in one step. Raises OSError."""
     with _alone_in(directory):
-        for path, text in files.items():
-            with partial_file(path) as descriptor:
+        for name, text in files.items():
+            with partial_file(metrics_path(directory, name)) as descriptor:
                 # For the exporter, which is a user of its own. There is no secret in it.
                 os.fchmod(descriptor, 0o644)
                 write_all(descriptor, text.encode(errors="replace"))
@@ -180,9 +181,11 @@ def _alone_in(directory: str) -> Iterator[None]:
 
 
 def render(metrics: Iterable[Metric], labels: dict[str, str] | None = None) -> str:
-    """Return metrics as text, each with the same labels beside its own."""
+    """Return metrics as text, each with the same labels beside its own; one without samples is left out."""
     lines = []
     for metric in metrics:
+        if not metric.samples:
+            continue
         lines.append(f"# HELP {metric.name} {metric.meaning}")
         lines.append(f"# TYPE {metric.name} gauge")
         lines += [f"{metric.name}{_labels({**(labels or {}), **own})} {value:.15g}" for own, value in metric.samples]

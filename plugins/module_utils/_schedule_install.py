@@ -25,10 +25,10 @@ from dataclasses import dataclass, field
 from ._backup_store import RUN
 from ._errors import ProcessError, StoreError
 from ._files import partial_file, sync_directory, write_all
+from ._metrics import SCHEDULE, metrics_path
 from ._process import Stage, program, run
 from ._schedule_calendar import UTC
 from ._schedule_job import CRON, DEFAULT_JOBS, SYSTEMD, Job, encode, names, path_of
-from ._schedule_metrics import NAME as METRICS
 from ._schedule_metrics import refresh
 from ._schedule_state import CRON_TABLE, DEFAULT_PROGRAM, DEFAULT_STATE, RUNNING, VERSION_FILE, load
 from ._schedule_units import MARK, UNITS, Ways, calendar_of, files
@@ -207,7 +207,7 @@ def plan(request: Request, places: Places) -> Plan:
     timers = [path for path in gone if os.path.dirname(path) == units and path.endswith(".timer")]
     # When systemd has started it last.
     stamps = [_stamp(places, path) for path in timers]
-    metrics = os.path.join(request.metrics_directory or "", METRICS)
+    metrics = metrics_path(request.metrics_directory or "", SCHEDULE)
     gone += [path for path in (*stamps, *(() if kept else (metrics,))) if os.path.isfile(path)]
     changes = [
         *(_change(path, text, mode) for path, (text, mode) in wanted.items()),

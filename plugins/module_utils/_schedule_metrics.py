@@ -13,7 +13,7 @@ import os
 import typing as t
 
 from ._errors import StoreError
-from ._metrics import publish
+from ._metrics import SCHEDULE, Metric, metrics_path, publish, render
 from ._schedule_calendar import parse
 from ._schedule_job import names, read
 from ._schedule_state import OK, RUNNING, instant, load
@@ -24,10 +24,6 @@ if t.TYPE_CHECKING:
 
     from ._schedule_job import Job
     from ._schedule_state import State
-
-NAME = "crm_backup_schedule.prom"
-
-Samples = list[tuple[str, float]]
 
 
 def refresh(directory: str | None, jobs: str, states: str, now: datetime.datetime) -> list[str]:
@@ -50,53 +46,47 @@ def write(directory: str | None, timers: Sequence[tuple[Job, State]], now: datet
     """Write the metrics of all timers and return where; None where there is no such directory. Raises OSError."""
     if not directory or not os.path.isdir(directory):
         return None
-    path = os.path.join(directory, NAME)
-    publish(directory, {path: render(timers, now)})
-    return path
+    publish(directory, {SCHEDULE: render(schedule_metrics(timers, now))})
+    return metrics_path(directory, SCHEDULE)
 
 
-def render(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> str:
-    """Return the metrics as text; the names of jobs need no escapes."""
-    lines = []
-    for name, meaning, samples in _metrics(timers, now):
-        if samples:
-            lines += [f"# HELP crm_backup_schedule_{name} {meaning}", f"# TYPE crm_backup_schedule_{name} gauge"]
-            lines += [f'crm_backup_schedule_{name}{{timer="{timer}"}} {value:.15g}' for timer, value in samples]
-    return "\n".join(lines) + "\n"
-
-
-def _metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Iterator[tuple[str, str, Samples]]:
+def schedule_metrics(timers: Sequence[tuple[Job, State]], now: datetime.datetime) -> Iterator[Metric]:
+    """Yield what there is to tell of the timers; what never happened has no sample."""
     begun = [(job.name, state.last) for job, state in timers]
     ended = [
         (job.name, next((run for run in reversed(state.runs) if run.verdict != RUNNING), None)) for job, state in timers
     ]
     upcoming = [(job, parse(job.calendar).after(now)) for job, _state in timers]
-    yield (
+    yield _of_each(
         "last_run_timestamp_seconds",
         "When the last run of a timer began.",
         [(name, _unix(run.began)) for name, run in begun if run is not None],
     )
-    yield (
+    yield _of_each(
         "last_run_success",
         "Whether the last run that has ended did so well. One that was killed did not.",
         [(name, float(run.verdict == OK)) for name, run in ended if run is not None],
     )
-    yield (
+    yield _of_each(
         "last_success_timestamp_seconds",
         "When the last run began that ended well.",
         [(job.name, _unix(state.last_success)) for job, state in timers if state.last_success],
     )
-    yield (
+    yield _of_each(
         "missed_runs",
         "How many times before the last run had none.",
         [(name, float(run.missed)) for name, run in begun if run is not None],
     )
-    yield (
+    yield _of_each(
         "next_timestamp_seconds",
         "When the timer runs again at the latest. A time that lies in the past tells of a timer that is dead.",
         # Its random delay may be hours, to spread hundreds of hosts.
         [(job.name, moment.timestamp() + job.delay) for job, moment in upcoming if moment is not None],
     )
+
+
+def _of_each(name: str, meaning: str, samples: Sequence[tuple[str, float]]) -> Metric:
+    return Metric(f"crm_backup_schedule_{name}", meaning, [({"timer": timer}, value) for timer, value in samples])
 
 
 def _unix(moment: str) -> float:

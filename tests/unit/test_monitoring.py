@@ -19,8 +19,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from ansible_collections.crm.continuity.plugins.module_utils import _schedule_metrics
 from ansible_collections.crm.continuity.plugins.module_utils._metrics import Metric, host_metrics, render, stack_metrics
+from ansible_collections.crm.continuity.plugins.module_utils._schedule_metrics import schedule_metrics
 from ansible_collections.crm.continuity.plugins.module_utils._schedule_state import OK, Owner, Run, State
 from ansible_collections.crm.continuity.plugins.module_utils._space import judge
 from ansible_collections.crm.continuity.plugins.module_utils._status import StackStatus
@@ -61,7 +61,7 @@ def of_timer(began=5, *, next_in=19, result=OK, missed=0, delay=0):
     job = SimpleNamespace(name="backup", calendar="*-*-* 02:00:00", delay=delay)
     run = Run(moment(began), Owner(1, 1, ""), ended=moment(began), result=result, missed=missed)
     written = NOW.replace(hour=2) if next_in > 0 else NOW.replace(day=20, hour=2)
-    return _schedule_metrics.render([(job, State("backup", "1", (run,)))], written)
+    return render(schedule_metrics([(job, State("backup", "1", (run,)))], written))
 
 
 def ringing(found):

@@ -9,7 +9,8 @@ import threading
 from dataclasses import replace
 
 from ansible_collections.crm.continuity.plugins.module_utils._journal import boot_id, started
-from ansible_collections.crm.continuity.plugins.module_utils._schedule_metrics import render, write
+from ansible_collections.crm.continuity.plugins.module_utils._metrics import render
+from ansible_collections.crm.continuity.plugins.module_utils._schedule_metrics import schedule_metrics, write
 from ansible_collections.crm.continuity.plugins.module_utils._schedule_state import RUNNING, Owner, State
 from ansible_collections.crm.continuity.tests.unit.schedule_fakes import at, job, run
 
@@ -18,7 +19,7 @@ OK = run("2026-11-22T02:00:00", "2026-11-22T02:01:00", result="ok", missed=2)
 
 
 def samples(*timers):
-    text = render(timers, NOW)
+    text = render(schedule_metrics(timers, NOW))
     assert text.endswith("\n")
     return {line.split(" ")[0]: float(line.split(" ")[1]) for line in text.splitlines() if not line.startswith("#")}
 
@@ -66,7 +67,7 @@ def test_a_timer_that_waits_is_not_dead_meanwhile():
 
 def test_every_metric_has_one_explanation_and_one_type_before_its_samples():
     state = State("backup", "0.1.0", (OK,))
-    lines = render([(job(), state), (job("verify"), State("verify", ""))], NOW).splitlines()
+    lines = render(schedule_metrics([(job(), state), (job("verify"), State("verify", ""))], NOW)).splitlines()
 
     explained = [line.split()[2] for line in lines if line.startswith("# HELP")]
     assert explained == [line.split()[2] for line in lines if line.startswith("# TYPE")]
@@ -97,7 +98,7 @@ def test_two_timers_that_end_at_once_do_not_mix(tmp_path):
         thread.join()
 
     assert failures == []
-    assert (tmp_path / "crm_backup_schedule.prom").read_text() == render(timers, NOW)
+    assert (tmp_path / "crm_backup_schedule.prom").read_text() == render(schedule_metrics(timers, NOW))
 
 
 def test_without_a_directory_nothing_is_written(tmp_path):
