@@ -48,7 +48,8 @@ MOST_PROBLEMS = 20
 class Request:
     """Which backups to verify: of one stack or all; one ID, the latest, or all; and how thoroughly.
 
-    ``share`` is how many percent of each a SAMPLE reads. ``record`` says whether the audit log gets to know it.
+    ``share`` is how many percent of each a SAMPLE reads. ``record`` says whether the audit log gets to know it. Without
+    ``must_exist`` there may be none, as long as the audit log knows of none.
     """
 
     root: str
@@ -58,6 +59,7 @@ class Request:
     share: int = SHARE
     signers: Signers = NO_SIGNERS
     record: bool = True
+    must_exist: bool = True
     actor: Mapping[str, t.Any] = field(default_factory=dict)
 
 
@@ -106,9 +108,9 @@ def verify(request: Request) -> Report:
     Raises StoreError when there is no such backup, and when the audit log cannot be written.
     """
     store = Store(request.root)
-    backups = _chosen(store, request)
     log = AuditLog(request.root)
     events, found = log.read()
+    backups = _chosen(store, request, events)
     # What an event has taken note of is known; that a log came from elsewhere is no fault of it.
     fresh = [problem for problem in found if not problem.harmless and problem.kind != "noted"]
     old = [problem.message for problem in found if problem not in fresh and problem.kind != "unproved"]
@@ -123,7 +125,7 @@ def verify(request: Request) -> Report:
     )
 
 
-def _chosen(store: Store, request: Request) -> list[Backup]:
+def _chosen(store: Store, request: Request, events: Sequence[Event]) -> list[Backup]:
     backups: list[Backup] = []
     for stack in [request.stack] if request.stack else store.stacks():
         of_stack = store.backups(stack)
@@ -133,11 +135,16 @@ def _chosen(store: Store, request: Request) -> list[Backup]:
             backups += of_stack[-1:]
         else:
             backups += [backup for backup in of_stack if request.id in (ALL, backup.id)]
-    if not backups:
-        which = "" if request.id in (ALL, LATEST) else f" {request.id}"
-        where = store.stack_directory(request.stack) if request.stack else request.root
+    if backups:
+        return backups
+    every = request.id in (ALL, LATEST)
+    where = store.stack_directory(request.stack) if request.stack else request.root
+    if every and not request.stack and _known(request, events):
+        raise StoreError(f"There is no backup below {where}, where the audit log knows of some: they are gone.")
+    if request.must_exist or request.stack or not every:
+        which = "" if every else f" {request.id}"
         raise StoreError(f"There is no backup{which} below {where}. Set crm_backup_root to where the backups lie.")
-    return backups
+    return []
 
 
 def _verify(backup: Backup, request: Request, events: Sequence[Event]) -> Verdict:
@@ -269,8 +276,8 @@ def last_sample(events: Sequence[Event], backup: Backup) -> str | None:
     return max(ends)[2] if ends else None
 
 
-def _gone(store: Store, request: Request, events: Sequence[Event]) -> list[str]:
-    """Name backups that the audit log knows and that are gone without its knowing: the latest may not be the last."""
+def _known(request: Request, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
+    """Return the backups that should be there, by stack and ID: with the event that tells of each."""
     known: dict[tuple[str, str], Event] = {}
     for event in events:
         if event.stack is None or event.backup is None or request.stack not in (None, event.stack):
@@ -279,10 +286,15 @@ def _gone(store: Store, request: Request, events: Sequence[Event]) -> list[str]:
             known[event.stack, event.backup] = event
         elif event.action == "prune" and event.result == OK:
             known.pop((event.stack, event.backup), None)
+    return known
+
+
+def _gone(store: Store, request: Request, events: Sequence[Event]) -> list[str]:
+    """Name backups that the audit log knows and that are gone without its knowing: the latest may not be the last."""
     return [
         f"Backup {id_} of stack {stack}, which the audit log knows since {event.at}, is gone, and nobody noted its "
         "removal. If that was on purpose, note it with crm.continuity.audit_record (action: prune)."
-        for (stack, id_), event in sorted(known.items())
+        for (stack, id_), event in sorted(_known(request, events).items())
         if not os.path.isdir(os.path.join(store.stack_directory(stack), id_))
     ]
 

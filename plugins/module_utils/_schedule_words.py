@@ -79,6 +79,8 @@ def _expired(result: Result) -> str:
 
 
 def _verified(result: Result) -> str:
+    if not result["backups"]:
+        return "no stack has backups"
     read = sum(backup["bytes"] for backup in result["backups"])
     return f"{_count(len(result['backups']), 'backup')} sound, {_megabytes(read)} read"
 

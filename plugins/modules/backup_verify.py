@@ -63,6 +63,12 @@ options:
     description: Whether a damaged backup or audit log is an error. Otherwise it is only reported.
     type: bool
     default: true
+  fail_when_none:
+    description:
+      - Whether it is an error that no stack has a backup, as on a host that was set up today.
+      - It is one in any case where the audit log knows of a backup, and where O(stack) or O(id) asks for one.
+    type: bool
+    default: true
   record:
     description:
       - Whether to note the verdicts in the audit log. It is an error then if the log cannot be written.
@@ -204,6 +210,7 @@ def main() -> None:
             "level": {"type": "str", "choices": list(LEVELS), "default": "full"},
             "share": {"type": "int", "default": SHARE},
             "fail_on_damage": {"type": "bool", "default": True},
+            "fail_when_none": {"type": "bool", "default": True},
             "record": {"type": "bool", "default": True},
             **ACTOR_OPTIONS,
             **KEY_OPTIONS,
@@ -225,6 +232,7 @@ def main() -> None:
             share=params["share"],
             signers=signers_of(params["signers"], params["signature"]),
             record=params["record"] and not module.check_mode,
+            must_exist=params["fail_when_none"],
             actor=params["actor"],
         )
         report = verify(request)

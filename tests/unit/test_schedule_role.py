@@ -24,7 +24,7 @@ APART = {
     # Each stack of the host gives these; the timer has a delay of its own.
     "stack_backup": {"stack", "stack_profiles", "project_dir", "delay", "actor", "profiles"},
     # A private key never lies on a host.
-    "backup_verify": {"identity_file", "passphrase_file", "actor", "fail_on_damage"},
+    "backup_verify": {"identity_file", "passphrase_file", "actor", "fail_on_damage", "fail_when_none"},
     "backup_prune": {"actor", "fail_when_blocked"},
     "stack_info": {"profiles"},
 }
@@ -171,6 +171,7 @@ def test_what_a_role_fails_for_a_timer_fails_for():
     found = calls({})
 
     assert found["backup_verify"]["arguments"]["fail_on_damage"] is True
+    assert found["backup_verify"]["arguments"]["fail_when_none"] is False
     assert found["backup_prune"]["arguments"]["fail_when_blocked"] is True
     assert found["stack_backup"]["empty"] == []
     found = calls({"prune_fail_when_blocked": False, "backup_fail_when_anomalous": True})

@@ -194,6 +194,38 @@ def test_a_root_without_backups_is_an_error(tmp_path, id_):
     assert str(caught.value) == (f"There is no backup below {tmp_path}. Set crm_backup_root to where the backups lie.")
 
 
+@pytest.mark.parametrize("id_", ["latest", "all"])
+def test_there_may_be_none_yet_where_that_was_said(tmp_path, id_):
+    report = verify(Request(str(tmp_path), id=id_, must_exist=False))
+
+    assert (report.ok, report.verdicts, report.audit) == (True, (), None)
+
+
+@pytest.mark.parametrize("request_", [{"stack": "crm"}, {"stack": "crm", "id": "all"}, {"id": OLD}])
+def test_what_was_named_must_exist_in_any_case(tmp_path, request_):
+    with pytest.raises(StoreError, match="There is no backup"):
+        verify(Request(str(tmp_path), must_exist=False, **request_))
+
+
+@pytest.mark.parametrize("must_exist", [True, False])
+def test_backups_that_the_log_knows_of_are_not_none_yet(root, backup, must_exist):
+    AuditLog(str(root)).append("backup", stack="crm", backup=backup.name)
+    shutil.rmtree(root / "crm")
+
+    with pytest.raises(StoreError) as caught:
+        verify(Request(str(root), must_exist=must_exist))
+
+    assert str(caught.value) == f"There is no backup below {root}, where the audit log knows of some: they are gone."
+
+
+def test_backups_that_somebody_has_removed_and_noted_are_none(tmp_path):
+    log = AuditLog(str(tmp_path))
+    log.append("backup", stack="crm", backup=OLD)
+    log.append("prune", stack="crm", backup=OLD)
+
+    assert verify(Request(str(tmp_path), must_exist=False)).ok
+
+
 def test_a_damaged_backup_does_not_hide_the_others(root, backup):
     put(root, "crm", OLD)
     (root / "crm" / "20261122T020000Z").write_text("no directory")
