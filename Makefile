@@ -24,7 +24,7 @@ SANITY ?=
 # to go on with them: make molecule MOLECULE="verify -s backup".
 MOLECULE ?= test --all $(addprefix --exclude ,$(NIGHTLY))
 # Scenarios that take minutes each, for servers of their own or because of all that is written meanwhile.
-NIGHTLY := fleet under_load
+NIGHTLY := fleet timers under_load
 
 # Each step says what it is for; the commands themselves only show with make V=1.
 V ?=

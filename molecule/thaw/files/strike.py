@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wait until a backup of the stack "crm" has frozen everything, and hit it. Runs on the server.
+"""Wait until a backup of a stack has frozen everything, and hit it. Runs on the server.
 
-strike.py [--kill owner [watchdog] | --halt owner | --thaw]
+strike.py [--kill owner [watchdog] | --halt owner | --thaw] [--stack NAME]
 
 Prints what stands still afterwards, and the names of the journals. With --thaw, nothing does; without options, it only
 looks.
@@ -86,12 +86,13 @@ def main() -> None:
     parser.add_argument("--kill", nargs="+", choices=("owner", "watchdog"), default=[])
     parser.add_argument("--halt", nargs="+", choices=("owner",), default=[])
     parser.add_argument("--thaw", action="store_true")
+    parser.add_argument("--stack", default="crm")
     options = parser.parse_args()
     if options.thaw:
         for switch in frozen().values():
             switch.write_text(THAWED[switch.name], encoding="ascii")
     elif options.kill or options.halt:
-        strike(options.kill, options.halt)
+        strike(options.stack, options.kill, options.halt)
     print(json.dumps({"frozen": sorted(frozen()), "journals": journals()}))
 
 
@@ -102,10 +103,10 @@ def step(owner: int, seconds: float) -> None:
     os.kill(owner, signal.SIGSTOP)
 
 
-def strike(killed: list[str], halted: list[str]) -> None:
+def strike(stack: str, killed: list[str], halted: list[str]) -> None:
     """Hit the backup in the moment in which everything stands still."""
     deadline = time.monotonic() + LIMIT
-    path = JOURNALS / "crm.json"
+    path = JOURNALS / f"{stack}.json"
     while not path.exists():
         if time.monotonic() > deadline:
             sys.exit("No backup has begun to freeze.")

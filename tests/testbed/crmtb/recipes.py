@@ -33,6 +33,8 @@ FLAVOURS = {
     "trixie": f"{SERVER_PACKAGES} docker-cli",
     # Docker 20.10 with docker-compose 1.29, Python 3.11.
     "bookworm": SERVER_PACKAGES,
+    # What systemd needs on top of trixie.
+    "systemd": "systemd systemd-sysv",
 }
 # Nobody reads manuals in a test server: without them the images are a third smaller.
 _UNREAD = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -112,7 +114,7 @@ def all_recipes(flavours: Iterable[str] = (DEFAULT_FLAVOUR,)) -> list[Recipe]:
     return [
         trixie,
         bookworm,
-        *(_layered("server", flavour, bases[flavour], FLAVOURS[flavour]) for flavour in flavours),
+        *(recipe for flavour in flavours for recipe in _servers(flavour, bases)),
         _postgres("17", trixie, "postgresql-17 postgresql-17-pgvector", "pgvector/pgvector:pg17"),
         _postgres("15", bookworm, "postgresql-15", "postgres:15"),
         _layered("redis", "7", bookworm, "redis-server redis-tools", ("redis:7-alpine", "redis:7")),
@@ -120,6 +122,16 @@ def all_recipes(flavours: Iterable[str] = (DEFAULT_FLAVOUR,)) -> list[Recipe]:
         python_app,
         *(_application(directory, python_app) for directory in _applications()),
     ]
+
+
+def _servers(flavour: str, bases: Mapping[str, Recipe]) -> list[Recipe]:
+    """Return the recipe of the servers of a flavour, and of what it stands on."""
+    suite = flavour if flavour in bases else DEFAULT_FLAVOUR
+    server = _layered("server", suite, bases[suite], FLAVOURS[suite])
+    if flavour == suite:
+        return [server]
+    name = f"{flavour}-server"
+    return [server, Recipe(f"server:{flavour}", server, _files(IMAGES / name), _built_on(server, FLAVOURS[flavour]))]
 
 
 def _suite(suite: str) -> Recipe:
@@ -130,9 +142,13 @@ def _suite(suite: str) -> Recipe:
 def _layered(
     name: str, version: str, parent: Recipe, packages: str | None, tags: tuple[str, ...] = (), **arguments: str
 ) -> Recipe:
-    if packages is not None:
-        arguments["PACKAGES"] = packages
-    return Recipe(f"{name}:{version}", parent, _files(IMAGES / name), {"BASE": parent.image, **arguments}, tags)
+    return Recipe(
+        f"{name}:{version}", parent, _files(IMAGES / name), {**_built_on(parent, packages), **arguments}, tags
+    )
+
+
+def _built_on(parent: Recipe, packages: str | None) -> dict[str, str]:
+    return {"BASE": parent.image, **({"PACKAGES": packages} if packages is not None else {})}
 
 
 def _postgres(version: str, parent: Recipe, packages: str, tag: str) -> Recipe:

@@ -72,9 +72,11 @@ def _work(server: Recipe, mount: str, *argv: str, options: Sequence[str] = ()) -
     """Run a command on a volume that no engine uses."""
     # SYS_ADMIN is needed to keep the marks by which overlayfs knows what a layer has deleted.
     common = ("--rm", "--network", "none", "--cap-add", "SYS_ADMIN", "--label", f"{OURS}=1")
-    # The parent has the same tools and no volume of its own.
-    image = server.parent.image if server.parent else server.image
-    docker("run", *common, "--volume", mount, *options, image, *argv)
+    # What everything stands on has the same tools, and neither a volume nor a program of its own.
+    base = server
+    while base.parent:
+        base = base.parent
+    docker("run", *common, "--volume", mount, *options, base.image, *argv)
 
 
 @contextlib.contextmanager
