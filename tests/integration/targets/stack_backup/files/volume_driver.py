@@ -4,8 +4,8 @@
 
 """A volume driver for a Docker Engine, as small as can be: ``volume_driver.py SOCKET DIRECTORY``.
 
-Its volumes are directories too, but the engine does not know that. The protocol is described in
-https://docs.docker.com/engine/extend/plugins_volume/.
+It runs as a plugin that the engine manages. Its volumes are directories too, but the engine does not know that. The
+protocol is described in https://docs.docker.com/engine/extend/plugins_volume/.
 """
 
 from __future__ import annotations
